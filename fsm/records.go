@@ -1,0 +1,218 @@
+package fsm
+
+// The rows. Fields are append-only (package codec). Times are unix
+// nanoseconds as the leader stamped them, durations nanoseconds.
+
+// meta is the one row of what concerns the whole state.
+type meta struct {
+	ClusterID string
+	Epoch     uint64 // cluster epoch: leads every stamp, raised by restore and recovery (R25)
+	Feature   uint32 // feature level
+	Sessions  int    // how many client sessions there are
+}
+
+// Member is a keeper.
+type Member struct {
+	ID           string
+	Name         string
+	Address      string // machine port, host:port
+	HTTP         string
+	Version      string
+	FeatureLevel uint32
+	Incarnation  string
+}
+
+// Proxy is a zeroproxy.
+type Proxy struct {
+	ID          string
+	Cluster     string
+	Address     string // its MySQL port
+	Status      string // ready, up, lost or unreg
+	Version     string
+	Incarnation string
+	ConfVersion string // the configuration it last acknowledged
+	ConfError   string // why it refused the one after that
+	Since       int64  // of the status
+	Reason      string
+}
+
+// Agent is a zeroagent; its key is its datasource's address.
+type Agent struct {
+	Address     string
+	ID          string
+	Listen      string
+	Version     string
+	ServerID    string // identity of the database server (R24)
+	Incarnation string
+	Status      string // up or lost
+	Since       int64
+}
+
+// Config is one version of a cluster's configuration.
+type Config struct {
+	Cluster  string
+	ConfigID string // a.b.c
+	Number   uint64 // 1, 2, 3 … within the cluster, for the order
+	Content  []byte
+	Digest   string // sha256 of Content, hex
+	Time     int64
+	Author   string
+	Comment  string
+	Of       string // the version that a rollback restored
+}
+
+// HostGroup is what the keepers hold of a host group: what is writable, and
+// the stamp that orders everything said about it.
+type HostGroup struct {
+	Name        string
+	Cluster     string
+	Datasources []string // addresses; the index is the position
+	Writable    int
+	Generation  uint64 // of the last switch that was requested
+	Step        uint8
+	Committed   uint64 // generation of the last commit
+	OpenSwitch  string
+	LastSwitch  string
+	LastEnd     int64 // when that one ended; the cooldown counts from it
+	Settings    Settings
+	Removed     bool // no configuration names it any more; its stamp is kept
+}
+
+// Settings are a group's rules of switching, parsed by the leader.
+type Settings struct {
+	EnableSwitch    bool
+	NeedVote        bool
+	VoteRatio       int // percent
+	NeedLoadCheck   bool
+	SafeLoad        int64 // thousandths
+	NeedBinlogCheck bool
+	SafeBinlogDelay int64 // bytes
+	BinlogWait      int64
+	Cooldown        int64
+	DrainTimeout    int64
+	FenceTimeout    int64
+	PushWhenFail    bool
+}
+
+// Switch is the record of one switch.
+type Switch struct {
+	ID          string
+	Group       string
+	Cluster     string
+	Kind        string // planned or failover
+	From, To    int
+	FromAddress string
+	ToAddress   string
+	FromServer  string // identities, when the agents reported them
+	ToServer    string
+	Reason      string
+	RequestedBy string
+	ByOperator  bool
+	State       string
+	Epoch       uint64
+	Generation  uint64
+	Number      uint64 // index of the request, for the order
+	Members     []string
+	Settings    Settings
+	Steps       []Step
+	Checks      []Check
+	VoteRule    string
+	Position    Position
+	Incarnation string // of the prepared candidate's agent (R13)
+	Abort       string // why an operator wants it undone
+	Code        uint16
+	Error       string
+}
+
+// Step is one state that a switch was in.
+type Step struct {
+	State string
+	Time  int64
+	Term  uint64
+	Note  string
+}
+
+// Check is one rule that was examined.
+type Check struct {
+	Rule   string
+	OK     bool
+	Input  string
+	Detail string
+}
+
+// Position is where the fenced primary stood.
+type Position struct {
+	File      string
+	Pos       uint64
+	GTIDPos   string
+	GTIDState string
+}
+
+// Vote is a proxy's vote on a switch.
+type Vote struct {
+	Switch          string
+	Proxy           string
+	Vote            bool
+	FromIndex       int
+	ToIndex         int
+	LastSuccess     int64 // 0: never
+	Failures        int
+	Error           string
+	TargetReachable bool
+	NoAnswer        string // why there is no vote
+	Time            int64
+}
+
+// Section is a datum that an agent stored (seed 001).
+type Section struct {
+	ID        string
+	Section   string
+	Data      []byte
+	Timestamp int64  // unix seconds; never goes back for a key
+	Index     uint64 // of the write
+}
+
+// Session is a client's memory of what it asked, so that a retry happens once.
+type Session struct {
+	ID      string
+	Acked   uint64
+	Used    int64
+	Replies []Reply // of sequences above Acked, ascending
+}
+
+// Reply is a remembered answer.
+type Reply struct {
+	Seq   uint64
+	Index uint64
+	Code  uint16
+	Msg   string
+	Data  []byte
+}
+
+// States of a switch, in order; the last two of the undo branch.
+const (
+	StateRequested   = "requested"
+	StatePreflight   = "preflight"
+	StateVoting      = "voting"
+	StateStopping    = "stopping"
+	StateFencing     = "fencing"
+	StateCatchingUp  = "catching-up"
+	StatePromoting   = "promoting" // from here on the commit has happened
+	StateSwitching   = "switching"
+	StateRecovering  = "recovering"
+	StateRepointing  = "repointing"
+	StateDone        = "done"
+	StateRollingBack = "rolling-back"
+	StateRolledBack  = "rolled-back"
+)
+
+// Steps of a stamp (switch-safety R8).
+const (
+	StepRequested   uint8 = 0
+	StepStopping    uint8 = 1
+	StepFencing     uint8 = 2
+	StepCatchingUp  uint8 = 3
+	StepPromoting   uint8 = 4
+	StepRollingBack uint8 = 5
+	StepIdle        uint8 = 6
+)
