@@ -117,7 +117,12 @@ type PreflightDatasourceRequest struct {
 	Role      string     `json:"role"`    // BinlogMaster or BinlogSlave
 	Primary   Datasource `json:"primary"` // whom the candidate must replicate from
 	MaxLagMS  int64      `json:"maxLagMs,omitempty"`
-	Peers     []string   `json:"peers,omitempty"`
+	// Peers are the identities of the group's other servers, by address.
+	Peers map[string]string `json:"peers,omitempty"`
+	// PrimaryVersion is for the candidate, CandidateState for the primary: the
+	// candidate's gtid_binlog_state, read before the primary's own.
+	PrimaryVersion string `json:"primaryVersion,omitempty"`
+	CandidateState string `json:"candidateState,omitempty"`
 }
 
 // PreflightAnswer is its data.

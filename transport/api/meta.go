@@ -17,6 +17,7 @@ const (
 	MetaIndex          = "index"       // of the state that was read
 	MetaTerm           = "term"
 	MetaServedBy       = "served-by"
+	MetaCommand        = "command"
 	MetaAge            = "age-ms" // of a stale answer: since the leader was last heard
 )
 

@@ -31,10 +31,13 @@ const (
 	SnapshotSave    = "SnapshotSave"
 )
 
-// What keepers ask each other.
+// What keepers ask each other. SectionForward is an op-0 request that a follower
+// passes on to the leader; body and data are op 0's own payloads (package wire),
+// "query" or "update" is its metadata MetaCommand.
 const (
 	KeeperDiscover = "KeeperDiscover"
 	KeeperJoin     = "KeeperJoin"
+	SectionForward = "SectionForward"
 )
 
 // NodeStatusAnswer is one keeper's own view.

@@ -1,0 +1,153 @@
+package conf
+
+import "time"
+
+// Switch has the rules and times of a datasource switch.
+type Switch struct {
+	// NeedVote: proxies vote on a switch that no operator requested, and more
+	// than VoteApproveRatio percent of them (or all) must approve.
+	NeedVote         bool
+	VoteApproveRatio int
+	// NeedLoadCheck: the 1-minute load average of the new primary's host may
+	// not be above SafeLoad, which is 0 only if it was not given.
+	NeedLoadCheck bool
+	SafeLoad      float64
+	// NeedBinlogCheck: at preflight the new primary may not be more than
+	// SafeBinlogDelay bytes behind. BinlogWaitTime bounds the wait for it to
+	// catch up once writing has stopped; that wait is part of every switch.
+	NeedBinlogCheck bool
+	SafeBinlogDelay int64
+	BinlogWaitTime  time.Duration
+	// Frequency is the cooldown after a switch ended.
+	Frequency time.Duration
+	// PingInterval is the time between probes of a datasource, PingCount the
+	// failures in a row after which a proxy requests a switch.
+	PingInterval time.Duration
+	PingCount    int
+	// DrainTimeout bounds the wait for running transactions, FenceTimeout the
+	// fencing of the old primary, in a planned switch.
+	DrainTimeout, FenceTimeout time.Duration
+	// HoldTimeout is how long a proxy holds a write. It is longer than
+	// DrainTimeout + FenceTimeout + BinlogWaitTime.
+	HoldTimeout time.Duration
+	// MaxHeld and MaxHeldBytes bound what one proxy holds for one host group.
+	MaxHeld      int
+	MaxHeldBytes int64
+}
+
+// DefaultSwitch has the rules of a document without a switch section.
+func DefaultSwitch() Switch { return switchValues{}.resolve() }
+
+// switchValues is a switch section as written: each value is optional. That of
+// a host group is laid over the global one.
+type switchValues struct {
+	needVote, needLoadCheck, needBinlogCheck optional[bool]
+	voteApproveRatio, safeBinlogDelay        optional[int64]
+	pingCount, maxHeld, maxHeldBytes         optional[int64]
+	safeLoad                                 optional[float64]
+	binlogWaitTime, frequency, pingInterval  optional[time.Duration]
+	drainTimeout, holdTimeout, fenceTimeout  optional[time.Duration]
+}
+
+const maxLoad = 10000
+
+func readSwitch(m *mapping) switchValues {
+	return switchValues{
+		needVote:         m.boolean("need_vote"),
+		voteApproveRatio: m.integer("vote_approve_ratio"),
+		needLoadCheck:    m.boolean("need_load_check"),
+		safeLoad:         readSafeLoad(m),
+		needBinlogCheck:  m.boolean("need_binlog_check"),
+		safeBinlogDelay:  m.integer("safe_binlog_delay"),
+		binlogWaitTime:   m.duration("binlog_wait_time"),
+		frequency:        m.duration("frequency"),
+		pingInterval:     m.duration("backend_ping_interval"),
+		pingCount:        m.integer("backend_ping_count"),
+		drainTimeout:     m.duration("drain_timeout"),
+		fenceTimeout:     m.duration("fence_timeout"),
+		holdTimeout:      m.duration("hold_timeout"),
+		maxHeld:          m.integer("max_held"),
+		maxHeldBytes:     m.integer("max_held_bytes"),
+	}
+}
+
+func readSafeLoad(m *mapping) optional[float64] {
+	load := m.number("safe_load")
+	if load.set && (load.value <= 0 || load.value > maxLoad) {
+		m.fail("safe_load", "is %g; must be %s", load.value, m.key("safe_load").Range)
+		return optional[float64]{}
+	}
+	return load
+}
+
+// over lays v over base.
+func (v switchValues) over(base switchValues) switchValues {
+	return switchValues{
+		needVote:         v.needVote.over(base.needVote),
+		voteApproveRatio: v.voteApproveRatio.over(base.voteApproveRatio),
+		needLoadCheck:    v.needLoadCheck.over(base.needLoadCheck),
+		safeLoad:         v.safeLoad.over(base.safeLoad),
+		needBinlogCheck:  v.needBinlogCheck.over(base.needBinlogCheck),
+		safeBinlogDelay:  v.safeBinlogDelay.over(base.safeBinlogDelay),
+		binlogWaitTime:   v.binlogWaitTime.over(base.binlogWaitTime),
+		frequency:        v.frequency.over(base.frequency),
+		pingInterval:     v.pingInterval.over(base.pingInterval),
+		pingCount:        v.pingCount.over(base.pingCount),
+		drainTimeout:     v.drainTimeout.over(base.drainTimeout),
+		fenceTimeout:     v.fenceTimeout.over(base.fenceTimeout),
+		holdTimeout:      v.holdTimeout.over(base.holdTimeout),
+		maxHeld:          v.maxHeld.over(base.maxHeld),
+		maxHeldBytes:     v.maxHeldBytes.over(base.maxHeldBytes),
+	}
+}
+
+// resolve fills the defaults in. The default of hold_timeout follows the times
+// that it must outlast, so that raising one of them alone is enough.
+func (v switchValues) resolve() Switch {
+	s := Switch{
+		NeedVote:         v.needVote.or(true),
+		VoteApproveRatio: int(v.voteApproveRatio.or(preset("switch.vote_approve_ratio"))),
+		NeedLoadCheck:    v.needLoadCheck.or(false),
+		SafeLoad:         v.safeLoad.or(0),
+		NeedBinlogCheck:  v.needBinlogCheck.or(true),
+		SafeBinlogDelay:  v.safeBinlogDelay.or(preset("switch.safe_binlog_delay")),
+		BinlogWaitTime:   v.binlogWaitTime.or(presetTime("switch.binlog_wait_time")),
+		Frequency:        v.frequency.or(presetTime("switch.frequency")),
+		PingInterval:     v.pingInterval.or(presetTime("switch.backend_ping_interval")),
+		PingCount:        int(v.pingCount.or(preset("switch.backend_ping_count"))),
+		DrainTimeout:     v.drainTimeout.or(presetTime("switch.drain_timeout")),
+		FenceTimeout:     v.fenceTimeout.or(presetTime("switch.fence_timeout")),
+		MaxHeld:          int(v.maxHeld.or(preset("switch.max_held"))),
+		MaxHeldBytes:     v.maxHeldBytes.or(preset("switch.max_held_bytes")),
+	}
+	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
+	return s
+}
+
+// mustOutlast is how long writing can be stopped before a switch commits.
+func (s Switch) mustOutlast() time.Duration {
+	return s.DrainTimeout + s.FenceTimeout + s.BinlogWaitTime
+}
+
+// checkSwitch checks the values against each other. section is where they
+// stand; nil for a global section that is absent.
+func checkSwitch(section *mapping, s Switch) {
+	if section == nil {
+		return
+	}
+	if s.NeedLoadCheck && s.SafeLoad == 0 && !section.has("safe_load") {
+		section.fail("need_load_check", "is true, but there is no safe_load to compare with")
+	}
+	if s.HoldTimeout <= s.mustOutlast() {
+		section.fail("hold_timeout", "is %s; must be above drain_timeout %s + fence_timeout %s + binlog_wait_time %s = %s, or held writes fail in a switch that works",
+			formatDuration(s.HoldTimeout), formatDuration(s.DrainTimeout), formatDuration(s.FenceTimeout),
+			formatDuration(s.BinlogWaitTime), formatDuration(s.mustOutlast()))
+	}
+	if !s.NeedVote && section.has("need_vote") {
+		section.warnf(section.where("need_vote"), section.keyPath("need_vote"), "one proxy that cannot reach the primary is enough for a switch")
+	}
+}
+
+func preset(path string) int64 { return keyByPath[path].preset }
+
+func presetTime(path string) time.Duration { return time.Duration(keyByPath[path].preset) }

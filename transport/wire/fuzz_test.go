@@ -1,0 +1,79 @@
+package wire
+
+import (
+	"bytes"
+	"testing"
+)
+
+func FuzzReadFrame(f *testing.F) {
+	g := loadGolden(f)
+	for _, list := range [][]goldenFrame{g.Frames, g.EdgeFrames, g.Variants} {
+		for _, frame := range list {
+			f.Add(unhex(f, frame.Hex))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, payload, err := ReadFrame(bytes.NewReader(b), nil)
+		if err != nil {
+			return
+		}
+		again, err := AppendFrame(nil, h.Op, h.Mask, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again[3] = h.Version // 0 is read, 1 is written
+		if !bytes.Equal(again, b[:len(again)]) {
+			t.Fatalf("%x is encoded as %x", b, again)
+		}
+	})
+}
+
+func FuzzMessage(f *testing.F) {
+	for _, m := range sampleMessages() {
+		b, err := AppendMessage(nil, &m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := DecodeMessage(b)
+		if err != nil {
+			if m.Kind != 0 && len(b) < messageHead {
+				t.Fatalf("%d bytes have kind %d", len(b), m.Kind)
+			}
+			return
+		}
+		again, err := AppendMessage(nil, &m)
+		if len(b) <= MaxPayload && (err != nil || !bytes.Equal(again, b)) {
+			t.Fatalf("%x is encoded as %x, %v", b, again, err)
+		}
+	})
+}
+
+// FuzzBodies reads every body of ops 0 and 1 from the same bytes. What was read
+// comes back as a prefix, since bytes after the last field are ignored.
+func FuzzBodies(f *testing.F) {
+	for _, frame := range loadGolden(f).Frames {
+		f.Add(unhex(f, frame.Header.PayloadPlainHex))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		check := func(what string, again []byte, err error) {
+			if err == nil && !bytes.HasPrefix(b, again) {
+				t.Fatalf("%s: %x is encoded as %x", what, b, again)
+			}
+		}
+		request, err := DecodeAgentRequest(b)
+		check("agent request", request.Append(nil), err)
+		response, err := DecodeAgentResponse(b)
+		check("agent response", response.Append(nil), err)
+		update, err := DecodeUpdateRequest(b)
+		check("update", update.Append(nil), err)
+		query, err := DecodeQueryRequest(b)
+		check("query", query.Append(nil), err)
+		found, err := DecodeQueryResponse(b)
+		check("query response", found.Append(nil), err)
+		traffic, err := DecodeTrafficRequest(b)
+		check("traffic request", traffic.Append(nil), err)
+	})
+}
