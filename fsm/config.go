@@ -54,7 +54,7 @@ func (c *PublishConfig) apply(t *txn) ([]byte, *Refusal) {
 		seen, row.Number = live.ConfigID, live.Number+1
 	}
 	if seen != c.Previous {
-		return nil, refuse(CodeBusy, "the live version is %q, not %q: it was published meanwhile", seen, c.Previous)
+		return nil, refuse(CodeStaleGeneration, "the live version is %q, not %q: it was published meanwhile", seen, c.Previous)
 	}
 	if r := t.applyGroups(c); r != nil {
 		return nil, r
@@ -66,7 +66,7 @@ func (c *PublishConfig) apply(t *txn) ([]byte, *Refusal) {
 		}
 		t.drop(tableConfigs, old)
 	}
-	return nil, nil
+	return []byte(row.ConfigID), nil
 }
 
 // applyGroups creates, re-maps and removes the cluster's host groups.

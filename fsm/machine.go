@@ -61,7 +61,7 @@ func (m *Machine) Apply(index, term uint64, entry []byte) (Result, error) {
 func (t *txn) run(c Command, term uint64) Result {
 	session, reply, refusal := t.openSession()
 	if reply != nil {
-		return Result{Index: reply.Index, Code: reply.Code, Msg: reply.Msg, Data: reply.Data}
+		return reply.result()
 	}
 	result := Result{Index: t.index}
 	switch {

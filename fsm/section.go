@@ -3,8 +3,9 @@ package fsm
 import "time"
 
 // MaxSection bounds the two keys and the data of a section together, in bytes:
-// what fits a frame of seed 001.
-const MaxSection = 512 << 10
+// what fits a frame of seed 001, also when a follower passes it on inside
+// another.
+const MaxSection = 511 << 10
 
 // PutSection stores a datum under its two keys (seed 001, update). Any bytes
 // are keys, none at all too. The last write wins.

@@ -46,6 +46,10 @@ func (t *txn) openSession() (*Session, *Reply, *Refusal) {
 	return s, nil, nil
 }
 
+func (r Reply) result() Result {
+	return Result{Index: r.Index, Code: r.Code, Msg: r.Msg, Data: r.Data}
+}
+
 func bySeq(r Reply, seq uint64) int {
 	switch {
 	case r.Seq < seq:

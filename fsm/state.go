@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"slices"
+
 	"github.com/hashicorp/go-memdb"
 )
 
@@ -123,3 +125,13 @@ func (s *State) Session(id string) *Session {
 
 // Sessions are the clients' sessions.
 func (s *State) Sessions() []*Session { return all[Session](s.txn(), tableSessions, nil) }
+
+// Replied is the remembered answer of a session's command, if there is one.
+func (s *State) Replied(session string, seq uint64) (Result, bool) {
+	if row := s.Session(session); row != nil {
+		if i, ok := slices.BinarySearchFunc(row.Replies, seq, bySeq); ok {
+			return row.Replies[i].result(), true
+		}
+	}
+	return Result{}, false
+}
