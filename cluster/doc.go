@@ -1,0 +1,42 @@
+// Package cluster is the Raft node of a keeper: storage, proposing, reading,
+// membership, leadership and health. It knows nothing of what the commands
+// mean; the state machine is package fsm, the leader's duties towards the fleet
+// are package keeper's.
+//
+// # Invariants
+//
+//   - A proposal ends in one of three ways: done (its Result), definitely not
+//     done (NotLeader, NoLeader, Busy, TooLarge, NotReady), or OutcomeUnknown.
+//     Whatever raft cannot tell is unknown, never failed.
+//   - A linearizable read is served only after an entry that was proposed after
+//     the read came in was committed and applied here. VerifyLeader is not used:
+//     it can count an answer that is older than the question. There is no way
+//     from a failed proof to a local read.
+//   - Every error of the log or stable store ends the node ([Node.Fatal]), as
+//     does an entry that the state machine cannot apply. A node that ended
+//     answers nothing.
+//   - A data directory is one member for ever: its random id stands in
+//     identity.json, and a directory that lost its log, or belongs to another
+//     cluster, is refused. A connection names the member that it is meant for,
+//     so that a keeper with a new directory never answers for the old one.
+//   - All that is done on behalf of a leader carries the term it leads in.
+//
+// # The preamble of a Raft connection
+//
+// A machine port is shared by several protocols; the first bytes choose. A Raft
+// connection opens with
+//
+//	"ZRFT" | u8 version (1) | u8 n | cluster id | u8 n | sender's member id | u8 n | member id of the addressee
+//
+// where the cluster id is empty while the sender does not know it, and the
+// acceptor answers one byte: 0 accepted, 1 another cluster, 2 not the addressee,
+// 3 another version, 4 not a member. After 0 hashicorp/raft's NetworkTransport
+// speaks; after another number the acceptor closes. The preamble must be there
+// within five seconds.
+//
+// # The data directory
+//
+//	identity.json   who this directory is (written by rename, file and directory synced)
+//	raft.db         log, term and vote (bbolt; its lock is the directory's lock)
+//	snapshots/      the newest three snapshots (raft's FileSnapshotStore, package fsm's format)
+package cluster

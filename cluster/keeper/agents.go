@@ -1,0 +1,126 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// AgentHeartbeatProcessor keeps the agent on the list and tells it what holds
+// for its datasource.
+func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentHeartbeatRequest]) (api.HeartbeatAnswer, error) {
+	if err := k.leads(); err != nil {
+		return api.HeartbeatAnswer{}, err
+	}
+	hello := c.who.Hello
+	if c.body.Address != hello.Address {
+		return api.HeartbeatAnswer{}, api.Errorf(api.BadRequest, "agent %s said Hello for datasource %s and beats for %s", c.who.ID, hello.Address, c.body.Address)
+	}
+	k.presence.beatAgent(c.body.Address, c.body)
+	state := k.cfg.Store.State()
+	row := state.Agent(c.body.Address)
+	want := fsm.RegisterAgent{Address: c.body.Address, ID: c.who.ID, Listen: c.body.Listen, Version: c.body.Version, ServerID: c.body.ServerID, Incarnation: hello.Incarnation}
+	if row != nil && want.ServerID == "" {
+		want.ServerID = row.ServerID
+	}
+	if row == nil || want != (fsm.RegisterAgent{Address: row.Address, ID: row.ID, Listen: row.Listen, Version: row.Version, ServerID: row.ServerID, Incarnation: row.Incarnation}) {
+		if row != nil && row.ServerID != "" && want.ServerID != row.ServerID {
+			k.log.Warn("another server answers at a datasource's address", "datasource", row.Address, "was", row.ServerID, "is", want.ServerID)
+		}
+		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &want)); err != nil {
+			return api.HeartbeatAnswer{}, err
+		}
+		k.log.Info("agent registered", "datasource", want.Address, "agent", want.ID)
+	} else if row.Status == fsm.StatusLost {
+		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusUp})); err != nil {
+			return api.HeartbeatAnswer{}, err
+		}
+		k.log.Info("agent up", "datasource", row.Address)
+	}
+	return k.agentAnswer(c.body.Address, c.body.Seq), nil
+}
+
+// agentAnswer is what an agent is told: whether its server is the primary that
+// may be writable, or whom it is to follow.
+func (k *Keeper) agentAnswer(address string, seq uint64) api.HeartbeatAnswer {
+	state := k.cfg.Store.State()
+	answer := api.HeartbeatAnswer{Seq: seq, Status: fsm.StatusUp, IntervalMS: k.cfg.HeartbeatInterval.Milliseconds(), Grants: []api.Grant{}}
+	if g, _ := state.GroupOf(address); g != nil {
+		one := grant(state, g)
+		one.Open = agentOpen(g)
+		one.ReplicaSet = g.Datasources
+		answer.Grants = append(answer.Grants, one)
+	}
+	return answer
+}
+
+// agentOpen reports whether the writable datasource of g may be writable (R4):
+// the old primary until fencing begins and again from rolling-back on, the
+// candidate from the commit on. In between nobody.
+func agentOpen(g *fsm.HostGroup) bool {
+	return g.Step != fsm.StepFencing && g.Step != fsm.StepCatchingUp
+}
+
+// order calls a proxy or an agent over its command connection, and decodes
+// what it answers into answer (nil: nothing is expected). It fails with
+// NetConnect when it is not connected.
+func order(ctx context.Context, route *wire.InvokeRoute, id, name string, meta wire.Meta, body, answer any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	resp, err := route.Call(ctx, id, name, meta, data)
+	if err != nil {
+		return err
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(resp.Data, answer); err != nil {
+		return api.Errorf(api.DataRead, "%s at %s: its answer cannot be read: %v", name, id, err)
+	}
+	return nil
+}
+
+func (k *Keeper) agentList(ctx context.Context, c *call[api.AgentListRequest]) (api.AgentListAnswer, error) {
+	state, err := read(ctx, k, c)
+	if err != nil {
+		return api.AgentListAnswer{}, err
+	}
+	agents, next, err := page(k.viewAgents(state), c.body.Page, func(a api.Agent) string { return a.Address })
+	return api.AgentListAnswer{Agents: agents, Next: next}, err
+}
+
+// askAgent passes a question of an operator on to an agent; its answer is the
+// agent's own.
+func (k *Keeper) askAgent(ctx context.Context, address, name string, body any) (text, error) {
+	if err := k.leads(); err != nil {
+		return "", err
+	}
+	if k.cfg.Store.State().Agent(address) == nil {
+		return "", api.Errorf(api.KeyMissing, "no agent for the datasource %s: `zeroctl agent list` shows them", address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
+	defer cancel()
+	var answer json.RawMessage
+	err := order(ctx, &k.agents, address, name, nil, body, &answer)
+	return text(answer), err
+}
+
+func (k *Keeper) agentLoad(ctx context.Context, c *call[api.AgentRef]) (text, error) {
+	return k.askAgent(ctx, c.body.Address, api.LoadFetch, api.LoadFetchRequest{})
+}
+
+func (k *Keeper) agentBinlog(ctx context.Context, c *call[api.AgentRef]) (text, error) {
+	if c.body.Role != api.BinlogMaster && c.body.Role != api.BinlogSlave {
+		return "", api.Errorf(api.BadRequest, "role %q: want %s or %s", c.body.Role, api.BinlogMaster, api.BinlogSlave)
+	}
+	return k.askAgent(ctx, c.body.Address, api.BinlogFetch, api.BinlogFetchRequest{Role: c.body.Role})
+}
+
+func (k *Keeper) agentState(ctx context.Context, c *call[api.AgentRef]) (text, error) {
+	return k.askAgent(ctx, c.body.Address, api.StateFetch, api.StateFetchRequest{})
+}

@@ -1,0 +1,149 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// Store is the replicated state (package cluster's Node). Errors are api
+// errors: NotLeader and NoLeader mean that nothing was done, OutcomeUnknown
+// that it may have been.
+type Store interface {
+	Propose(ctx context.Context, h fsm.Header, c fsm.Command) (fsm.Result, error)
+	// ProposeInTerm proposes only as the leader of that term.
+	ProposeInTerm(ctx context.Context, term uint64, h fsm.Header, c fsm.Command) (fsm.Result, error)
+	// Linearizable is the state with every write that was answered before.
+	Linearizable(ctx context.Context) (*fsm.State, error)
+	State() *fsm.State
+	// Changed is closed when the state after State moved on.
+	Changed() <-chan struct{}
+}
+
+// Group is the keeper's membership (package cluster's Node).
+type Group interface {
+	Status() api.NodeStatusAnswer
+	Members() []api.Member
+	TransferLeadership(ctx context.Context, to string) error
+	HandleDiscover(ctx context.Context, req api.KeeperDiscoverRequest) (api.KeeperDiscoverAnswer, error)
+	HandleJoin(ctx context.Context, req api.KeeperJoinRequest) error
+}
+
+// Leadership runs duties while this keeper leads.
+type Leadership interface {
+	Leader() api.LeaderHint
+	Lead(ctx context.Context, duties func(ctx context.Context, term uint64) error) error
+}
+
+// Peer calls one keeper, without redirect.
+type Peer interface {
+	CallAt(ctx context.Context, endpoint, name string, meta wire.Meta, body []byte) (*wire.Response, error)
+}
+
+// Config is what a Keeper is made with. Zero durations mean the defaults.
+type Config struct {
+	Store      Store
+	Group      Group
+	Leadership Leadership
+	Peer       Peer // to forward op 0 to the leader
+	Logger     hclog.Logger
+	Version    string
+	Dev        bool // literal passwords are accepted in configurations
+
+	HeartbeatInterval time.Duration // what proxies and agents are told; 400 ms
+	LostAfter         time.Duration // silence after which one that is up is lost; 15 s
+	RemoveAfter       time.Duration // silence after which a lost or ready one is removed; 25 s
+	SessionIdle       time.Duration // after which a client session is forgotten; 1 h
+	CallTimeout       time.Duration // of one request to a proxy or agent, beside what it waits for; 3 s
+	PushTimeout       time.Duration // of one PushConfig; 20 s (original)
+	VoteTimeout       time.Duration // of one ProxyVoteFetch; 8 s (original)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	for _, d := range []struct {
+		value  *time.Duration
+		preset time.Duration
+	}{
+		{&c.HeartbeatInterval, 400 * time.Millisecond}, {&c.LostAfter, 15 * time.Second}, {&c.RemoveAfter, 25 * time.Second},
+		{&c.SessionIdle, time.Hour}, {&c.CallTimeout, 3 * time.Second}, {&c.PushTimeout, 20 * time.Second}, {&c.VoteTimeout, 8 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.preset
+		}
+	}
+	return c
+}
+
+// Validate refuses a configuration that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.Store == nil || c.Group == nil || c.Leadership == nil || c.Peer == nil:
+		return fmt.Errorf("keeper config: store, group, leadership and peer are needed")
+	case c.HeartbeatInterval < 0 || c.SessionIdle < 0 || c.CallTimeout < 0 || c.PushTimeout < 0 || c.VoteTimeout < 0:
+		return fmt.Errorf("keeper config: a duration is negative")
+	case c.LostAfter < 3*c.HeartbeatInterval || c.RemoveAfter < c.LostAfter:
+		return fmt.Errorf("keeper config: lost after %s, removed after %s: want at least three heartbeats of %s, and the second not below the first", c.LostAfter, c.RemoveAfter, c.HeartbeatInterval)
+	}
+	return nil
+}
+
+// Keeper answers the fleet and, while it leads, drives it.
+type Keeper struct {
+	cfg      Config
+	log      hclog.Logger
+	handlers wire.Handlers
+
+	proxies wire.InvokeRoute // by proxy key
+	agents  wire.InvokeRoute // by datasource address
+
+	term     atomic.Uint64 // that this keeper leads with its duties running, 0 otherwise
+	presence *presence
+	pushes   *pushes
+
+	mu      sync.Mutex
+	drivers *drivers // of the running term, nil when this keeper does not lead
+
+	backlog atomic.Int32 // background work under way
+}
+
+// New makes a Keeper. It does nothing until Run, but answers at once.
+func New(cfg Config) (*Keeper, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	k := &Keeper{cfg: cfg, log: cfg.Logger, presence: newPresence(), pushes: newPushes()}
+	k.handlers = k.handlerTable()
+	return k, nil
+}
+
+// Handler answers every op-2 request.
+func (k *Keeper) Handler() wire.Handler { return k.handlers.Serve }
+
+// Run drives the fleet whenever this keeper leads, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	return k.cfg.Leadership.Lead(ctx, k.lead)
+}
+
+// leads fails unless this keeper leads and its duties run.
+func (k *Keeper) leads() error {
+	if k.term.Load() != 0 {
+		return nil
+	}
+	hint := k.cfg.Leadership.Leader()
+	if hint.ID == "" || hint.ID == k.cfg.Group.Status().MemberID {
+		return api.Errorf(api.NoLeader, "no leader: the keepers are electing one, try again")
+	}
+	return notLeader(hint)
+}

@@ -1,0 +1,172 @@
+package keeper
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+)
+
+// presence is what the leader of one term heard from the fleet. Times are
+// monotonic. A new term starts with everybody heard of just now, so that nobody
+// expires early; nobody is ever expired before the time it was promised.
+type presence struct {
+	mu      sync.Mutex
+	since   time.Time // the term's start
+	proxies map[string]proxyBeat
+	agents  map[string]agentBeat
+}
+
+type proxyBeat struct {
+	at   time.Time
+	beat api.ProxyHeartbeatRequest
+}
+
+type agentBeat struct {
+	at   time.Time
+	beat api.AgentHeartbeatRequest
+}
+
+func newPresence() *presence {
+	p := &presence{}
+	p.reset()
+	return p
+}
+
+func (p *presence) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since = time.Now()
+	p.proxies, p.agents = map[string]proxyBeat{}, map[string]agentBeat{}
+}
+
+func (p *presence) beatProxy(key string, beat api.ProxyHeartbeatRequest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.proxies[key] = proxyBeat{time.Now(), beat}
+}
+
+func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.agents[address] = agentBeat{time.Now(), beat}
+}
+
+// proxy is the last beat of a proxy and its age; heard is false when none came
+// in this term, the age is the term's then.
+func (p *presence) proxy(key string) (beat api.ProxyHeartbeatRequest, age time.Duration, heard bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.proxies[key]; ok {
+		return b.beat, time.Since(b.at), true
+	}
+	return beat, time.Since(p.since), false
+}
+
+func (p *presence) agent(address string) (beat api.AgentHeartbeatRequest, age time.Duration, heard bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.agents[address]; ok {
+		return b.beat, time.Since(b.at), true
+	}
+	return beat, time.Since(p.since), false
+}
+
+// forget drops beats of those that are off the list.
+func (p *presence) forget(state *fsm.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	listed := map[string]bool{}
+	for _, row := range state.Proxies("") {
+		listed[proxyKey(row.Cluster, row.ID)] = true
+	}
+	maps.DeleteFunc(p.proxies, func(key string, _ proxyBeat) bool { return !listed[key] })
+	maps.DeleteFunc(p.agents, func(address string, _ agentBeat) bool { return state.Agent(address) == nil })
+}
+
+// watchPresence proposes what silence changes: lost proxies and agents, and
+// those that are removed (original, C4).
+func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
+	tick := time.NewTicker(max(k.cfg.LostAfter/20, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		state := k.cfg.Store.State()
+		for _, c := range k.expired(state) {
+			if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, c)); err != nil && ctx.Err() == nil {
+				k.log.Warn("cannot record a silent proxy or agent", "command", c, "error", err)
+			}
+		}
+		k.presence.forget(state)
+	}
+}
+
+// expired are the commands for everybody who was silent for too long.
+func (k *Keeper) expired(state *fsm.State) []fsm.Command {
+	var commands []fsm.Command
+	for _, row := range state.Proxies("") {
+		_, age, _ := k.presence.proxy(proxyKey(row.Cluster, row.ID))
+		switch {
+		case row.Status == fsm.StatusUp && age >= k.cfg.LostAfter:
+			k.log.Warn("proxy lost", "cluster", row.Cluster, "proxy", row.ID, "silent", age.Round(time.Millisecond))
+			commands = append(commands, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusLost, Reason: "no heartbeat for " + age.Round(time.Millisecond).String()})
+		case row.Status == fsm.StatusLost && age >= k.cfg.LostAfter+k.cfg.RemoveAfter,
+			(row.Status == fsm.StatusReady || row.Status == fsm.StatusUnreg) && age >= k.cfg.RemoveAfter:
+			k.log.Warn("proxy removed", "cluster", row.Cluster, "proxy", row.ID, "was", row.Status, "silent", age.Round(time.Millisecond))
+			commands = append(commands, &fsm.RemoveProxy{Cluster: row.Cluster, ID: row.ID, From: row.Status})
+		}
+	}
+	for _, row := range state.Agents() {
+		if _, age, _ := k.presence.agent(row.Address); row.Status == fsm.StatusUp && age >= k.cfg.LostAfter {
+			k.log.Warn("agent lost", "datasource", row.Address, "silent", age.Round(time.Millisecond))
+			commands = append(commands, &fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusLost})
+		}
+	}
+	return commands
+}
+
+// expireSessions forgets client sessions that were not used for SessionIdle on
+// this leader's monotonic clock.
+func (k *Keeper) expireSessions(ctx context.Context, term uint64) {
+	type seen struct {
+		used int64
+		at   time.Time
+	}
+	last := map[string]seen{}
+	tick := time.NewTicker(max(k.cfg.SessionIdle/10, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		current := map[string]seen{}
+		idle := &fsm.ExpireSessions{}
+		for _, s := range k.cfg.Store.State().Sessions() {
+			entry := last[s.ID]
+			if entry.at.IsZero() || entry.used != s.Used {
+				entry = seen{s.Used, now}
+			}
+			current[s.ID] = entry
+			if now.Sub(entry.at) >= k.cfg.SessionIdle && len(idle.Sessions) < 1000 {
+				idle.Sessions = append(idle.Sessions, fsm.SessionUse{ID: s.ID, Used: s.Used})
+			}
+		}
+		last = current
+		if len(idle.Sessions) == 0 {
+			continue
+		}
+		if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, idle)); err != nil && ctx.Err() == nil {
+			k.log.Warn("cannot expire idle client sessions", "sessions", len(idle.Sessions), "error", err)
+		}
+	}
+}

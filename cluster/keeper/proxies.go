@@ -1,0 +1,179 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// proxyKey is a proxy's terminal id: its id within its cluster.
+func proxyKey(cluster, id string) string { return cluster + "/" + id }
+
+// Connected is called when a connection said Hello. A proxy or agent that
+// comes again takes the place of its older connection.
+func (k *Keeper) Connected(inv *wire.Invoker) {
+	who := inv.Principal()
+	var replaced *wire.Invoker
+	switch who.Role {
+	case api.RoleProxy:
+		replaced = k.proxies.Register(proxyKey(who.Hello.Cluster, who.ID), inv)
+	case api.RoleAgent:
+		replaced = k.agents.Register(who.Hello.Address, inv)
+	}
+	if replaced != nil {
+		k.log.Info("a newer connection takes over", "role", who.Role, "id", who.ID, "remote", inv.RemoteAddr())
+		replaced.Stop(errors.New("the same id connected again"))
+	}
+}
+
+// Closed is called when a connection that said Hello is over.
+func (k *Keeper) Closed(inv *wire.Invoker) {
+	switch who := inv.Principal(); who.Role {
+	case api.RoleProxy:
+		k.proxies.Remove(proxyKey(who.Hello.Cluster, who.ID), inv)
+	case api.RoleAgent:
+		k.agents.Remove(who.Hello.Address, inv)
+	}
+}
+
+// ProxyRegisterProcessor puts the proxy on the list, as ready.
+func (k *Keeper) ProxyRegisterProcessor(ctx context.Context, c *call[api.ProxyRegisterRequest]) (none, error) {
+	if err := k.leads(); err != nil {
+		return none{}, err
+	}
+	hello := c.who.Hello
+	if c.body.ClusterName == "" {
+		c.body.ClusterName = hello.Cluster
+	}
+	if c.body.Address == "" {
+		c.body.Address = hello.Address
+	}
+	if c.body.ClusterName != hello.Cluster {
+		return none{}, api.Errorf(api.BadRequest, "proxy %s said Hello for cluster %q and registers in %q", c.who.ID, hello.Cluster, c.body.ClusterName)
+	}
+	_, err := k.propose(ctx, c.req, &fsm.RegisterProxy{Cluster: hello.Cluster, ID: c.who.ID, Address: c.body.Address, Version: c.body.Version, Incarnation: hello.Incarnation})
+	if err == nil {
+		k.log.Info("proxy registered", "cluster", hello.Cluster, "proxy", c.who.ID, "address", c.body.Address)
+	}
+	return none{}, err
+}
+
+// ProxyUnregisterProcessor takes the proxy off the list; the last one that is
+// up stays, unless it is forced.
+func (k *Keeper) ProxyUnregisterProcessor(ctx context.Context, c *call[api.ProxyUnregisterRequest]) (none, error) {
+	if err := k.leads(); err != nil {
+		return none{}, err
+	}
+	return none{}, k.unregister(ctx, c.req, c.who.Hello.Cluster, c.who.ID, c.body.Reason, c.body.Force)
+}
+
+func (k *Keeper) unregister(ctx context.Context, req *wire.Request, cluster, id, reason string, force bool) error {
+	_, err := k.propose(ctx, req, &fsm.SetProxyStatus{Cluster: cluster, ID: id, To: fsm.StatusUnreg, Reason: reason, Force: force})
+	if err == nil {
+		k.log.Info("proxy unregistered", "cluster", cluster, "proxy", id, "reason", reason)
+	}
+	return err
+}
+
+// ProxyHeartbeatProcessor keeps the proxy on the list and tells it what holds.
+// It goes through the log only when something changed.
+func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyHeartbeatRequest]) (api.HeartbeatAnswer, error) {
+	if err := k.leads(); err != nil {
+		return api.HeartbeatAnswer{}, err
+	}
+	cluster, id := c.who.Hello.Cluster, c.who.ID
+	row := k.cfg.Store.State().Proxy(cluster, id)
+	switch {
+	case row == nil && c.body.Status == api.StatusUp:
+		// A proxy that believes to be up and is not on the list must fetch its
+		// configuration first (original, C4).
+		k.activateInBackground(cluster, id)
+		return k.proxyAnswer(cluster, id, c.body.Seq), nil
+	case row == nil && c.body.Status == api.StatusReady:
+		if _, err := k.ProxyRegisterProcessor(ctx, &call[api.ProxyRegisterRequest]{req: &wire.Request{Name: c.req.Name}, who: c.who, body: api.ProxyRegisterRequest{Address: c.body.Address}}); err != nil {
+			return api.HeartbeatAnswer{}, err
+		}
+	case row == nil || row.Status == fsm.StatusUnreg:
+		return k.proxyAnswer(cluster, id, c.body.Seq), nil // not on the list: its beats do not count
+	}
+	k.presence.beatProxy(proxyKey(cluster, id), c.body)
+	if row != nil && row.Incarnation == c.who.Hello.Incarnation {
+		if err := k.followProxy(ctx, row, c.body); err != nil {
+			return api.HeartbeatAnswer{}, err
+		}
+	}
+	return k.proxyAnswer(cluster, id, c.body.Seq), nil
+}
+
+// followProxy proposes what a heartbeat changed: lost proxies that are heard
+// again, ready ones that are up now, and what configuration is applied.
+func (k *Keeper) followProxy(ctx context.Context, row *fsm.Proxy, beat api.ProxyHeartbeatRequest) error {
+	if beat.Status == fsm.StatusUnreg { // it was told to leave; the list is behind
+		return k.unregister(ctx, &wire.Request{}, row.Cluster, row.ID, "it says so", true)
+	}
+	if row.Status == fsm.StatusLost || (row.Status == fsm.StatusReady && beat.Status == api.StatusUp) {
+		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusUp})); err != nil {
+			return err
+		}
+		k.log.Info("proxy up", "cluster", row.Cluster, "proxy", row.ID, "was", row.Status)
+	}
+	if beat.ConfVersion != row.ConfVersion || beat.ConfError != row.ConfError {
+		ack := &fsm.AckConfig{Cluster: row.Cluster, ID: row.ID, Incarnation: row.Incarnation, ConfigID: beat.ConfVersion, Error: beat.ConfError}
+		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, ack)); err != nil {
+			return err
+		}
+	}
+	live := k.cfg.Store.State().LiveConfig(row.Cluster)
+	if live != nil && beat.ConfVersion != live.ConfigID && beat.ConfError == "" {
+		k.pushInBackground(row.Cluster, row.ID)
+	}
+	return nil
+}
+
+// proxyAnswer is what a proxy is told: its status, the live configuration, and
+// what holds for each host group of its cluster (R4).
+func (k *Keeper) proxyAnswer(cluster, id string, seq uint64) api.HeartbeatAnswer {
+	state := k.cfg.Store.State()
+	answer := api.HeartbeatAnswer{Seq: seq, IntervalMS: k.cfg.HeartbeatInterval.Milliseconds(), Grants: []api.Grant{}}
+	if row := state.Proxy(cluster, id); row != nil {
+		answer.Status = row.Status
+	}
+	if live := state.LiveConfig(cluster); live != nil {
+		answer.ConfVersion = live.ConfigID
+	}
+	for _, g := range state.Groups() {
+		if g.Cluster == cluster {
+			answer.Grants = append(answer.Grants, grant(state, g))
+		}
+	}
+	return answer
+}
+
+// grant is what a proxy is told of a group. It is open only in the steps in
+// which nothing is being changed.
+func grant(state *fsm.State, g *fsm.HostGroup) api.Grant {
+	return api.Grant{
+		HostGroup: g.Name,
+		Stamp:     stampOf(state, g),
+		Committed: g.Committed,
+		Index:     g.Writable,
+		Primary:   datasource(state, g.Datasources[g.Writable]),
+		Open:      g.Open(),
+	}
+}
+
+func stampOf(state *fsm.State, g *fsm.HostGroup) api.Stamp {
+	return api.Stamp{Epoch: state.Epoch(), Generation: g.Generation, Step: g.Step}
+}
+
+// datasource is a datasource with the identity that its agent reported.
+func datasource(state *fsm.State, address string) api.Datasource {
+	d := api.Datasource{Address: address}
+	if a := state.Agent(address); a != nil {
+		d.ServerID = a.ServerID
+	}
+	return d
+}

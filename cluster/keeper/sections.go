@@ -1,0 +1,133 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+func (k *Keeper) sectionPut(ctx context.Context, c *call[api.SectionRequest]) (none, error) {
+	_, err := k.propose(ctx, c.req, &fsm.PutSection{ID: string(c.body.ID), Section: string(c.body.Section), Data: c.body.Data})
+	return none{}, err
+}
+
+func (k *Keeper) sectionGet(ctx context.Context, c *call[api.SectionRequest]) (api.SectionAnswer, error) {
+	state, err := read(ctx, k, c)
+	if err != nil {
+		return api.SectionAnswer{}, err
+	}
+	s := state.Section(string(c.body.ID), string(c.body.Section))
+	if s == nil {
+		return api.SectionAnswer{}, api.Errorf(api.KeyMissing, "not existed")
+	}
+	return api.SectionAnswer{Timestamp: s.Timestamp, Data: s.Data, Index: s.Index}, nil
+}
+
+// Sections serves op 0 of seed 001: update and query, from clients that know
+// no redirect. A follower forwards them to the leader, one hop.
+type Sections struct{ k *Keeper }
+
+// Sections is the keeper's op-0 side.
+func (k *Keeper) Sections() Sections { return Sections{k} }
+
+// Messages of op-0 answers with code 1, beside "not existed".
+var (
+	errNoLeader = errors.New("no leader")
+	errUnknown  = errors.New("outcome unknown")
+)
+
+// plainError is what a plain client is told.
+func plainError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, api.ErrNoLeader), errors.Is(err, api.ErrNotLeader), errors.Is(err, api.ErrNotReady):
+		return errNoLeader
+	case errors.Is(err, api.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return errUnknown
+	}
+	return err
+}
+
+// Update stores data under the two keys.
+func (s Sections) Update(ctx context.Context, id, section, data []byte) error {
+	_, err := refused(s.k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.PutSection{ID: string(id), Section: string(section), Data: data}))
+	if leader, ok := s.elsewhere(err); ok {
+		body := wire.UpdateRequest{ID: id, Section: section, Data: data}
+		_, err = s.k.cfg.Peer.CallAt(ctx, leader, api.SectionForward, wire.Meta{{Key: api.MetaCommand, Value: "update"}}, body.Append(nil))
+	}
+	return plainError(err)
+}
+
+// Query reads what is stored under the two keys; timestamp is in unix seconds.
+func (s Sections) Query(ctx context.Context, id, section []byte) (timestamp int64, data []byte, found bool, err error) {
+	state, err := s.k.cfg.Store.Linearizable(ctx)
+	if err == nil {
+		if row := state.Section(string(id), string(section)); row != nil {
+			return row.Timestamp, row.Data, true, nil
+		}
+		return 0, nil, false, nil
+	}
+	leader, ok := s.elsewhere(err)
+	if !ok {
+		return 0, nil, false, plainError(err)
+	}
+	body := wire.QueryRequest{ID: id, Section: section}
+	resp, err := s.k.cfg.Peer.CallAt(ctx, leader, api.SectionForward, wire.Meta{{Key: api.MetaCommand, Value: "query"}}, body.Append(nil))
+	switch {
+	case errors.Is(err, api.ErrKeyMissing):
+		return 0, nil, false, nil
+	case errors.Is(err, api.ErrOutcomeUnknown): // of a read: nothing is in doubt
+		return 0, nil, false, errNoLeader
+	case err != nil:
+		return 0, nil, false, plainError(err)
+	}
+	answer, err := wire.DecodeQueryResponse(resp.Data)
+	return answer.Timestamp, answer.Data, err == nil, err
+}
+
+// elsewhere is the leader's address, when err says that it is another keeper.
+func (s Sections) elsewhere(err error) (string, bool) {
+	if !errors.Is(err, api.ErrNotLeader) {
+		return "", false
+	}
+	hint := s.k.cfg.Leadership.Leader()
+	return hint.Address, hint.Address != ""
+}
+
+// sectionForward serves what a follower passes on. This keeper answers
+// NotLeader rather than to pass it on again.
+func (k *Keeper) sectionForward(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+	if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
+		return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
+	}
+	switch command := req.Meta.Get(api.MetaCommand); command {
+	case "update":
+		u, err := wire.DecodeUpdateRequest(req.Body)
+		if err != nil {
+			return nil, api.Errorf(api.BadRequest, "%s: %v", req.Name, err)
+		}
+		_, err = refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.PutSection{ID: string(u.ID), Section: string(u.Section), Data: u.Data}))
+		return nil, err
+	case "query":
+		q, err := wire.DecodeQueryRequest(req.Body)
+		if err != nil {
+			return nil, api.Errorf(api.BadRequest, "%s: %v", req.Name, err)
+		}
+		state, err := k.cfg.Store.Linearizable(ctx)
+		if err != nil {
+			return nil, err
+		}
+		row := state.Section(string(q.ID), string(q.Section))
+		if row == nil {
+			return nil, api.Errorf(api.KeyMissing, "not existed")
+		}
+		answer := wire.QueryResponse{Timestamp: row.Timestamp, Data: row.Data}
+		return &wire.Response{Data: answer.Append(nil)}, nil
+	default:
+		return nil, api.Errorf(api.BadRequest, "%s: no command %q", req.Name, command)
+	}
+}

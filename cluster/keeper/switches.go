@@ -1,0 +1,142 @@
+package keeper
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// ClusterDatasourcesSwitchProcessor asks for a switch of the writable
+// datasource. The answer comes when the switch is over, as in the original;
+// with "wait": false when it was accepted. Its id is in the answer's metadata.
+func (k *Keeper) ClusterDatasourcesSwitchProcessor(ctx context.Context, c *call[api.ClusterDatasourcesSwitchRequest]) (none, error) {
+	byOperator := c.who.Role == api.RoleOperator
+	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
+		Group: c.body.HostGroup, From: c.body.FromIndex, To: c.body.ToIndex, Kind: fsm.KindPlanned,
+		Reason: c.body.Reason, RequestedBy: c.who.Role + " " + c.who.ID, ByOperator: byOperator,
+	})
+	if err != nil {
+		return none{}, err
+	}
+	c.meta = c.meta.With(api.MetaSwitchID, id)
+	if c.body.Wait != nil && !*c.body.Wait {
+		return none{}, nil
+	}
+	s, err := k.awaitSwitch(ctx, id)
+	if err != nil {
+		return none{}, err
+	}
+	if s.State != fsm.StateDone {
+		return none{}, api.Errorf(api.Code(s.Code), "switch %s was rolled back: %s", id, s.Error)
+	}
+	return none{}, nil
+}
+
+// requestSwitch opens a switch and starts to drive it.
+func (k *Keeper) requestSwitch(ctx context.Context, req *wire.Request, request *fsm.RequestSwitch) (string, error) {
+	if err := k.leads(); err != nil {
+		return "", err
+	}
+	if request.Reason == "" {
+		return "", api.Errorf(api.BadRequest, "a switch needs a reason: it is what the others will read")
+	}
+	result, err := k.propose(ctx, req, request)
+	if err != nil {
+		return "", err
+	}
+	id := string(result.Data)
+	k.log.Info("switch requested", "switch", id, "group", request.Group, "from", request.From, "to", request.To, "by", request.RequestedBy, "reason", request.Reason)
+	k.startDriver(id)
+	return id, nil
+}
+
+// awaitSwitch waits until a switch is over. When ctx ends first the outcome is
+// unknown.
+func (k *Keeper) awaitSwitch(ctx context.Context, id string) (*fsm.Switch, error) {
+	for {
+		changed := k.cfg.Store.Changed()
+		s := k.cfg.Store.State().Switch(id)
+		if s == nil {
+			return nil, api.Errorf(api.KeyMissing, "no switch %s", id)
+		}
+		if !s.IsOpen() {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, api.Errorf(api.OutcomeUnknown, "switch %s is in %s: its outcome is not known yet", id, s.State)
+		case <-changed:
+		}
+	}
+}
+
+func (k *Keeper) switchStart(ctx context.Context, c *call[api.SwitchStartRequest]) (api.SwitchStarted, error) {
+	if err := k.leads(); err != nil {
+		return api.SwitchStarted{}, err
+	}
+	from := 0
+	if c.body.FromIndex != nil {
+		from = *c.body.FromIndex
+	} else if g := k.cfg.Store.State().Group(c.body.HostGroup); g != nil {
+		from = g.Writable
+	}
+	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
+		Group: c.body.HostGroup, From: from, To: c.body.ToIndex, Kind: fsm.KindPlanned,
+		Reason: c.body.Reason, RequestedBy: "operator " + c.who.ID, ByOperator: true,
+	})
+	if err != nil {
+		return api.SwitchStarted{}, err
+	}
+	started := api.SwitchStarted{ID: id}
+	if s := k.cfg.Store.State().Switch(id); s != nil {
+		started.Generation = s.Generation
+	}
+	return started, nil
+}
+
+func (k *Keeper) switchAbort(ctx context.Context, c *call[api.SwitchRef]) (none, error) {
+	if err := k.leads(); err != nil {
+		return none{}, err
+	}
+	_, err := k.propose(ctx, c.req, &fsm.AbortSwitch{ID: c.body.ID, Reason: c.body.Reason})
+	if err == nil {
+		k.log.Info("switch is to be aborted", "switch", c.body.ID, "by", c.who.ID, "reason", c.body.Reason)
+	}
+	return none{}, err
+}
+
+func (k *Keeper) switchList(ctx context.Context, c *call[api.SwitchListRequest]) (api.SwitchListAnswer, error) {
+	state, err := read(ctx, k, c)
+	if err != nil {
+		return api.SwitchListAnswer{}, err
+	}
+	rows := slices.DeleteFunc(state.Switches(), func(s *fsm.Switch) bool {
+		return c.body.HostGroup != "" && s.Group != c.body.HostGroup
+	})
+	slices.SortFunc(rows, func(a, b *fsm.Switch) int { return cmp.Compare(b.Number, a.Number) })
+	rows, next, err := page(rows, c.body.Page, func(s *fsm.Switch) string { return s.ID })
+	if err != nil {
+		return api.SwitchListAnswer{}, err
+	}
+	answer := api.SwitchListAnswer{Switches: []api.Switch{}, Next: next}
+	for _, s := range rows {
+		answer.Switches = append(answer.Switches, viewSwitch(state, s))
+	}
+	return answer, nil
+}
+
+func (k *Keeper) switchShow(ctx context.Context, c *call[api.SwitchRef]) (api.Switch, error) {
+	state, err := read(ctx, k, c)
+	if err != nil {
+		return api.Switch{}, err
+	}
+	s := state.Switch(c.body.ID)
+	if s == nil {
+		return api.Switch{}, api.Errorf(api.KeyMissing, "no switch %q: `zeroctl switch list` shows them", c.body.ID)
+	}
+	return viewSwitch(state, s), nil
+}

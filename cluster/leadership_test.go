@@ -1,0 +1,125 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zerokeeper/zero/fsm"
+)
+
+// tour is one run of the leader's duties.
+type tour struct {
+	node *Node
+	term uint64
+}
+
+// Lead runs on whoever leads, in its term, with a context that ends with it,
+// and never twice at once on a node.
+func TestLead(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	ctx, stop := context.WithCancel(t.Context())
+	began := make(chan tour, 64)
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		var running atomic.Int32
+		wg.Go(func() {
+			_ = n.Lead(ctx, func(ctx context.Context, term uint64) error {
+				if running.Add(1) != 1 {
+					t.Error("the duties run twice on one node")
+				}
+				defer running.Add(-1)
+				if now, leading := n.leads(); leading && now == term && !n.tenures.barrierDone(term) {
+					t.Error("the duties began before the state was complete")
+				}
+				began <- tour{n, term}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		})
+	}
+	next := func() tour {
+		t.Helper()
+		select {
+		case got := <-began:
+			return got
+		case <-time.After(15 * time.Second):
+			t.Fatal("no duties began")
+			return tour{}
+		}
+	}
+	first := next()
+	f.eventually("a transfer", func() bool { return f.leader(nodes...).TransferLeadership(t.Context(), "") == nil })
+	second := next()
+	if second.term <= first.term {
+		t.Errorf("duties in term %d after term %d", second.term, first.term)
+	}
+	// What the first decided cannot be written any more.
+	if _, err := first.node.ProposeInTerm(t.Context(), first.term, fsm.Header{}, &fsm.PutSection{ID: "x"}); err == nil {
+		t.Error("the duties of an older term wrote")
+	}
+	stop()
+	wg.Wait()
+}
+
+// Duties that fail give leadership away; alone they are run again.
+func TestLeadFails(t *testing.T) {
+	t.Run("gives away", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t)
+		nodes := f.group(3)
+		leader := f.leader(nodes...)
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_ = leader.Lead(ctx, func(context.Context, uint64) error { return errors.New("no") })
+		})
+		f.eventually("another leads", func() bool { return f.leader(nodes...) != leader })
+		stop()
+		wg.Wait()
+	})
+	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t)
+		n := f.mustOpen(f.config("k1", 1))
+		f.ready(n)
+		ctx, stop := context.WithCancel(t.Context())
+		var runs atomic.Int32
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_ = n.Lead(ctx, func(context.Context, uint64) error {
+				if runs.Add(1) < 2 {
+					return errors.New("no")
+				}
+				return nil
+			})
+		})
+		f.eventually("they are run again", func() bool { return runs.Load() == 2 })
+		stop()
+		wg.Wait()
+	})
+	t.Run("ends with the node", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t)
+		n := f.mustOpen(f.config("k1", 1))
+		done := make(chan error, 1)
+		go func() {
+			done <- n.Lead(t.Context(), func(ctx context.Context, _ uint64) error { <-ctx.Done(); return nil })
+		}()
+		f.ready(n)
+		f.close(n)
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Error("Lead returned nil")
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("Lead goes on after the node")
+		}
+	})
+}

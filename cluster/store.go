@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	raftFile        = "raft.db"
+	snapshotsDir    = "snapshots" // named by raft's FileSnapshotStore
+	retainSnapshots = 3
+	lockTimeout     = time.Second // for another process to close the directory
+	logCacheSize    = 512         // entries kept in memory for followers
+)
+
+// stores is what a node keeps its Raft state in.
+type stores struct {
+	log       logStore
+	snapshots raft.SnapshotStore
+	identity  *holder
+	path      string // of raft.db; empty in memory
+	close     func() error
+}
+
+// openStores opens the data directory, or makes one in memory, and counts this
+// start in its identity. It refuses directories that are not safe to start.
+func openStores(cfg Config, log hclog.Logger) (*stores, error) {
+	if cfg.Dev {
+		id, err := newIdentity(cfg.Name).started()
+		if err != nil {
+			return nil, err
+		}
+		return &stores{
+			log:       raft.NewInmemStore(),
+			snapshots: raft.NewInmemSnapshotStore(),
+			identity:  &holder{id: id},
+			close:     func() error { return nil },
+		}, nil
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	if err := checkBeforeOpen(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	bolt, err := openBolt(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := finishOpen(cfg, bolt, log)
+	if err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
+	return s, nil
+}
+
+// checkBeforeOpen refuses a directory whose log file vanished, before bbolt
+// makes an empty one.
+func checkBeforeOpen(dir string) error {
+	id, err := readIdentity(dir)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(filepath.Join(dir, raftFile))
+	switch {
+	case err == nil && info.Size() > 0:
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open data directory: %w", err)
+	}
+	if id != nil {
+		return fmt.Errorf("%w: %s of member %s (%s) is missing or empty. %s", ErrWiped, filepath.Join(dir, raftFile), id.MemberID, id.Name, rejoinHint)
+	}
+	if hasSnapshots(dir) {
+		return fmt.Errorf("%w: %s is missing beside snapshots. %s", ErrWiped, filepath.Join(dir, raftFile), rejoinHint)
+	}
+	return nil
+}
+
+const rejoinHint = "It must not vote again: restore the whole directory as it was last, or remove the member from the group, delete the whole directory and start again as a new member"
+
+func hasSnapshots(dir string) bool {
+	entries, err := os.ReadDir(filepath.Join(dir, snapshotsDir))
+	return err == nil && len(entries) > 0
+}
+
+// openBolt opens raft.db, whose lock is the directory's.
+func openBolt(dir string) (store *raftboltdb.BoltStore, err error) {
+	path := filepath.Join(dir, raftFile)
+	defer func() {
+		if p := recover(); p != nil { // bbolt's way to say that pages are damaged
+			err = fmt.Errorf("%w: %s: %v. %s", ErrDamaged, path, p, rejoinHint)
+		}
+	}()
+	store, err = raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout:        lockTimeout,
+			NoFreelistSync: true,
+			FreelistType:   bbolt.FreelistMapType,
+		},
+	})
+	switch {
+	case err == nil:
+		return store, syncDir(dir)
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return nil, fmt.Errorf("%w: %s. Stop the other keeper or give this one a directory of its own", ErrInUse, dir)
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %s: %w. %s", ErrDamaged, path, err, rejoinHint)
+	}
+	return nil, fmt.Errorf("open %s: %w", path, err)
+}
+
+// syncDir makes a new file in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
+
+// finishOpen checks the directory, now locked, against its identity and writes
+// the identity of this start.
+func finishOpen(cfg Config, bolt *raftboltdb.BoltStore, log hclog.Logger) (*stores, error) {
+	dir := cfg.DataDir
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, log)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
+	}
+	var logs logStore = bolt
+	if cfg.wrapStore != nil {
+		logs = cfg.wrapStore(bolt)
+	}
+	used, err := raft.HasExistingState(logs, logs, snapshots)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	known, err := readIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := identityFor(cfg.Name, dir, known, used)
+	if err != nil {
+		return nil, err
+	}
+	if id, err = id.started(); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(dir, identityFile), err)
+	}
+	if err := writeIdentity(dir, id); err != nil {
+		return nil, err
+	}
+	return &stores{
+		log:       logs,
+		snapshots: snapshots,
+		identity:  &holder{dir: dir, id: id},
+		path:      filepath.Join(dir, raftFile),
+		close:     bolt.Close,
+	}, nil
+}
+
+// identityFor decides who the directory is: known is its identity file, nil
+// without one; used says that raft has state in it.
+func identityFor(name, dir string, known *identity, used bool) (identity, error) {
+	switch {
+	case known == nil && used:
+		return identity{}, fmt.Errorf("%w: %s has Raft state but no %s, so whose it is cannot be told. %s", ErrDirectory, dir, identityFile, rejoinHint)
+	case known == nil:
+		return newIdentity(name), nil
+	case known.Name != name:
+		return identity{}, fmt.Errorf("%w: %s is the data directory of keeper %s, not of %s. Use its name, or another directory", ErrForeign, dir, known.Name, name)
+	case known.ClusterID != "" && !used:
+		return identity{}, fmt.Errorf("%w: %s was member %s of cluster %s, but its log is empty. %s", ErrWiped, dir, known.MemberID, known.ClusterID, rejoinHint)
+	}
+	return *known, nil
+}
