@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// handlerTable names who answers the orders of arrow 2. A handler bears the
+// name that the seed gives it.
+func (p *Proxy) handlerTable() wire.Handlers {
+	return wire.Handlers{
+		api.PushConfig:                    handle(p.PushConfigProcessor, "configId", "content"),
+		api.RollbackConfig:                handle(p.RollbackConfigProcessor),
+		api.UnregisterProxy:               handle(p.UnregisterProxyProcessor, "reason"),
+		api.ActivateProxy:                 handle(p.ActivateProxyProcessor),
+		api.ProxyVoteFetch:                handle(p.ProxyVoteFetchProcessor, "hostGroup", "toIndex"),
+		api.SwitchProxyDatasource:         handle(p.SwitchProxyDatasourceProcessor, "hostGroup", "toIndex"),
+		api.RollbackProxyDatasource:       handle(p.RollbackProxyDatasourceProcessor, "hostGroup"),
+		api.StopWritingProxyDatasource:    handle(p.StopWritingProxyDatasourceProcessor, "hostGroup", "index"),
+		api.RecoverWritingProxyDatasource: handle(p.RecoverWritingProxyDatasourceProcessor, "hostGroup", "index"),
+	}
+}
+
+// handle makes a wire handler of one that takes a struct. The members in
+// required must be in the body. data of the answer is "" unless the handler
+// returns something.
+func handle[B any](f func(context.Context, *wire.Request, B) (any, error), required ...string) wire.Handler {
+	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
+			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
+		}
+		var body B
+		if err := api.Decode(req.Name, req.Body, required, &body); err != nil {
+			return nil, err
+		}
+		answer, err := f(ctx, req, body)
+		if err != nil || answer == nil {
+			return nil, err
+		}
+		data, err := json.Marshal(answer)
+		return &wire.Response{Data: data}, err
+	}
+}
+
+// orderFor is the stamp of an order and the group that it is about.
+func (p *Proxy) orderFor(req *wire.Request, name string) (*group, api.Stamp, error) {
+	text, ok := req.Meta.Lookup(api.MetaStamp)
+	if !ok {
+		return nil, api.Stamp{}, api.Errorf(api.BadRequest, "%s without a stamp: an order says which switch it belongs to", req.Name)
+	}
+	stamp, err := api.ParseStamp(text)
+	if err != nil {
+		return nil, api.Stamp{}, err
+	}
+	g, err := p.group(name)
+	return g, stamp, err
+}
+
+// StopWritingProxyDatasourceProcessor holds new writes; it answers when nothing
+// is in flight. (The seed names RollbackProxyDatasourceProcessor here, a slip.)
+func (p *Proxy) StopWritingProxyDatasourceProcessor(ctx context.Context, req *wire.Request, body api.StopWritingProxyDatasourceRequest) (any, error) {
+	g, stamp, err := p.orderFor(req, body.HostGroup)
+	if err != nil {
+		return nil, err
+	}
+	return nil, g.stopWriting(ctx, stamp, body)
+}
+
+// SwitchProxyDatasourceProcessor points the held group at the new primary.
+func (p *Proxy) SwitchProxyDatasourceProcessor(_ context.Context, req *wire.Request, body api.SwitchProxyDatasourceRequest) (any, error) {
+	g, stamp, err := p.orderFor(req, body.HostGroup)
+	if err != nil {
+		return nil, err
+	}
+	return nil, g.switchTo(stamp, body)
+}
+
+// RollbackProxyDatasourceProcessor points the held group back.
+func (p *Proxy) RollbackProxyDatasourceProcessor(_ context.Context, req *wire.Request, body api.RollbackProxyDatasourceRequest) (any, error) {
+	g, stamp, err := p.orderFor(req, body.HostGroup)
+	if err != nil {
+		return nil, err
+	}
+	return nil, g.rollback(stamp)
+}
+
+// RecoverWritingProxyDatasourceProcessor lets held writes go on.
+func (p *Proxy) RecoverWritingProxyDatasourceProcessor(_ context.Context, req *wire.Request, body api.RecoverWritingProxyDatasourceRequest) (any, error) {
+	g, stamp, err := p.orderFor(req, body.HostGroup)
+	if err != nil {
+		return nil, err
+	}
+	return nil, g.recoverWriting(stamp, body)
+}
+
+// ProxyVoteFetchProcessor votes: yes if this proxy's own last probes of the
+// writable datasource failed and it can log in to the candidate. The evidence
+// comes with the vote.
+func (p *Proxy) ProxyVoteFetchProcessor(ctx context.Context, req *wire.Request, body api.ProxyVoteFetchRequest) (any, error) {
+	g, err := p.group(body.HostGroup)
+	if err != nil {
+		return nil, err
+	}
+	state := g.snapshot()
+	if !state.Known {
+		return nil, api.Errorf(api.NotReady, "host group %s has no datasource here yet", body.HostGroup)
+	}
+	candidate, err := g.addressOf(body.ToIndex)
+	if err != nil {
+		return nil, err
+	}
+	seen, needed := p.evidence(body.HostGroup)
+	vote := api.ProxyVote{HostGroup: body.HostGroup, FromIndex: state.Current.Index, ToIndex: body.ToIndex}
+	if seen.Address == state.Current.Address {
+		vote.Failures, vote.Error = seen.Failures, seen.Error
+		if !seen.LastSuccess.IsZero() {
+			at := seen.LastSuccess.UTC()
+			vote.LastSuccess = &at
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	vote.TargetReachable = p.probe(ctx, body.HostGroup, candidate) == nil
+	vote.Vote = vote.Failures >= needed && vote.TargetReachable
+	return vote, nil
+}
+
+// addressOf is the datasource at an index of the live configuration.
+func (g *group) addressOf(index int) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.named(index, api.Datasource{})
+}

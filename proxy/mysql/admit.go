@@ -1,0 +1,275 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zerokeeper/zero/proxy/gate"
+)
+
+var (
+	errNoPrimary    = errors.New("it has no writable datasource yet")
+	errGroupUnknown = errors.New("unknown host group")
+	errClientGone   = errors.New("client has gone while its statement was held")
+)
+
+// Waiting for a server that cannot be reached: between two tries at most so long, and at first so little.
+const (
+	retryMin = 20 * time.Millisecond
+	retryMax = 500 * time.Millisecond
+)
+
+// admit gets what the command needs before it may be sent: a ticket, if it may write or open a transaction, and a
+// connection to the right server. It waits for the gate, and, as nothing was sent yet, for a server that cannot be
+// reached.
+func (s *session) admit(ctx context.Context, x *exchange) (*backend, error) {
+	x.seq = x.cmd.seq
+	if s.inTransaction() {
+		if s.backend == nil {
+			return nil, errTransactionLost(s.group.Name, "the server connection ended")
+		}
+		if s.ticket != nil && !s.ticket.Valid() {
+			s.loseBackend()
+			s.release()
+			return nil, errTransactionLost(s.group.Name, errInvalidTicket.Error())
+		}
+		return s.backend, nil
+	}
+	var giveUp time.Time
+	pause := retryMin
+	for {
+		b, err := s.tryAdmit(ctx, x)
+		if err == nil {
+			return b, nil
+		}
+		s.release()
+		if !worthWaiting(err) {
+			return nil, err
+		}
+		now := time.Now()
+		if giveUp.IsZero() {
+			giveUp = now.Add(s.srv.cfg.BackendWait)
+		}
+		if now.After(giveUp) {
+			return nil, err
+		}
+		if werr := s.pause(ctx, pause); werr != nil {
+			return nil, werr
+		}
+		pause = min(2*pause, retryMax)
+	}
+}
+
+// tryAdmit is one try of admit. On failure a ticket may have been taken.
+func (s *session) tryAdmit(ctx context.Context, x *exchange) (*backend, error) {
+	group, ok := s.srv.cfg.Directory.LookupGroup(s.user.HostGroup)
+	if !ok {
+		return nil, errGroupUnknown
+	}
+	s.group = group
+	primary, _, known := group.Gate.Current()
+	if x.info.needsTicket(!s.connected || s.autocommit()) {
+		t, err := s.acquire(ctx, len(x.cmd.raw))
+		if err != nil {
+			return nil, err
+		}
+		s.take(t)
+		primary, known = t.Primary(), true
+	}
+	if !known {
+		return nil, errNoPrimary
+	}
+	return s.connection(ctx, primary)
+}
+
+// worthWaiting reports whether what stands in the way of a command may soon be gone.
+func worthWaiting(err error) bool {
+	var e *MySQLError
+	switch {
+	case errors.As(err, &e):
+		return e.Code == codeConCount || e.Code == codeServerShutdown
+	case errors.Is(err, gate.ErrHoldTimeout), errors.Is(err, gate.ErrHoldFull), errors.Is(err, errStopped),
+		errors.Is(err, errQueryKilled), errors.Is(err, errClientGone), errors.Is(err, errUnsupported),
+		errors.Is(err, errGroupUnknown):
+		return false
+	}
+	return true // the network, a gate that was replaced, no primary yet
+}
+
+// acquire takes a ticket, waiting for the gate if it is held.
+func (s *session) acquire(ctx context.Context, size int) (*gate.Ticket, error) {
+	if t, ok := s.group.Gate.TryAcquire(); ok {
+		return t, nil
+	}
+	ctx, done, err := s.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	s.srv.stats.held.Add(1)
+	defer s.srv.stats.held.Add(-1)
+	s.prewarm(ctx, s.group.Gate)
+	t, err := s.group.Gate.AcquireNotify(ctx, size, func(gate.Primary) { s.prewarm(ctx, s.group.Gate) })
+	if err != nil {
+		return nil, err
+	}
+	if gone(s.client.nc) {
+		t.Release()
+		return nil, errClientGone // nobody waits for the outcome any more, and nothing was sent
+	}
+	return t, nil
+}
+
+// waiting registers a wait that others can end: KILL, a shutdown. done must be called after it.
+func (s *session) waiting(ctx context.Context) (_ context.Context, done func(), _ error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != stopNone {
+		cancel(nil)
+		return nil, nil, errStopped
+	}
+	s.wait = cancel
+	return ctx, func() {
+		s.mu.Lock()
+		s.wait = nil
+		s.mu.Unlock()
+		cancel(nil)
+	}, nil
+}
+
+// pause waits before the next try to reach a server: for a while, or until the gate changes.
+func (s *session) pause(ctx context.Context, d time.Duration) error {
+	ctx, done, err := s.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var changed <-chan struct{}
+	if s.group.Gate != nil {
+		changed = s.group.Gate.Changed()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// connection returns the session's connection to the primary, opening one, or moving the session, if need be.
+func (s *session) connection(ctx context.Context, primary gate.Primary) (*backend, error) {
+	if b := s.backend; b != nil && b.primary == primary {
+		if quiet(b.nc) {
+			return b, nil
+		}
+		s.loseBackend() // closed by the server while the session was idle
+	}
+	if s.connected {
+		if reason := s.unmovable(); reason != "" {
+			s.loseBackend()
+			return nil, errUnmovable(s.group.Name, reason)
+		}
+	}
+	b := s.next
+	s.next = nil
+	if b != nil && (b.primary != primary || !quiet(b.nc)) {
+		b.close()
+		b = nil
+	}
+	if b == nil {
+		var err error
+		if b, err = s.open(ctx, primary); err != nil {
+			return nil, err
+		}
+	}
+	if s.backend != nil {
+		s.loseBackend()
+		s.srv.stats.moves.Add(1)
+	}
+	if !s.setBackend(b) {
+		return nil, errStopped
+	}
+	s.srv.stats.backends.Add(1)
+	if !s.connected {
+		s.connected, s.status = true, b.status
+	}
+	return b, nil
+}
+
+// prewarm opens a connection to the gate's primary while the session is held, so that it need not be opened when
+// the gate is. A failure does not matter: it is tried again when the connection is needed.
+func (s *session) prewarm(ctx context.Context, g *gate.Gate) {
+	primary, _, known := g.Current()
+	if !known || s.backend == nil || s.backend.primary == primary || s.unmovable() != "" {
+		return
+	}
+	if s.next != nil {
+		if s.next.primary == primary {
+			return
+		}
+		s.next.close()
+		s.next = nil
+	}
+	b, err := s.open(ctx, primary)
+	if err != nil {
+		s.log.Debug("cannot connect ahead of the switch", "address", primary.Address, "error", err)
+		return
+	}
+	s.next = b
+}
+
+// unmovable says why the session cannot go on on another connection; "" if it can.
+func (s *session) unmovable() string {
+	if reason := s.state.unmovable(); reason != "" {
+		return reason
+	}
+	for _, st := range s.stmts {
+		if reason := st.unmovable(); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}
+
+// open connects to a server, logs in and gives the connection the session's state.
+func (s *session) open(ctx context.Context, primary gate.Primary) (*backend, error) {
+	release, err := s.srv.dialSlot(ctx, primary.Address)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	nc, res, err := s.srv.cfg.Dialer.dial(ctx, primary.Address, s.loginParams())
+	if err != nil {
+		return nil, fmt.Errorf("%w", err)
+	}
+	s.epochs++
+	b := &backend{
+		link:     link{nc: nc, writeTimeout: s.srv.cfg.WriteTimeout},
+		primary:  primary,
+		threadID: res.threadID,
+		epoch:    s.epochs,
+		caps:     res.caps,
+		status:   res.status,
+	}
+	if err := s.restore(b); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// loginParams is how the session logs in to a server.
+func (s *session) loginParams() loginParams {
+	p := loginParams{user: s.user.BackendUser, password: s.user.BackendPassword, caps: s.caps, maxPacket: s.maxPacket,
+		collation: s.collation, database: s.state.db, attrs: s.attrs}
+	if p.user == "" {
+		p.user, p.password = s.user.Name, s.user.Password
+	}
+	return p
+}
