@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zerokeeper/zero/agent/mysql"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// Database is the local database server (package agent/mysql's Server).
+type Database interface {
+	Address() string
+	State(ctx context.Context) (mysql.State, error)
+	Load(ctx context.Context) (mysql.Load, error)
+	Binlog(ctx context.Context, role mysql.Role) (mysql.Binlog, error)
+	Preflight(ctx context.Context, o mysql.PreflightOptions) ([]mysql.Finding, error)
+	Fence(ctx context.Context, o mysql.FenceOptions) (mysql.FenceResult, error)
+	SetReadOnly(ctx context.Context) error
+	Unfence(ctx context.Context) error
+	WaitPosition(ctx context.Context, gtid string, timeout time.Duration) error
+	Promote(ctx context.Context) (mysql.Promoted, error)
+	Follow(ctx context.Context, source mysql.Source) (mysql.Following, error)
+}
+
+// Link is the way to the keepers' leader (package transport's Client).
+type Link interface {
+	Call(ctx context.Context, name string, meta wire.Meta, body []byte) (*wire.Response, error)
+}
+
+// Config is what an Agent is made with.
+type Config struct {
+	ID       string // its name
+	DataDir  string // for what it must remember
+	Version  string
+	Database Database
+	Logger   hclog.Logger
+
+	CallTimeout  time.Duration // of one heartbeat; 3 s
+	StateTimeout time.Duration // of asking the server what it is, for a heartbeat; 2 s
+	RoleTimeout  time.Duration // of one change of the server's role; 30 s
+}
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// Validate refuses a configuration that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case !validID.MatchString(c.ID):
+		return fmt.Errorf("agent config: the name %q: want 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first", c.ID)
+	case c.DataDir == "":
+		return fmt.Errorf("agent config: no data directory: an agent must remember what it promised")
+	case c.Database == nil:
+		return fmt.Errorf("agent config: no database")
+	case c.CallTimeout < 0 || c.StateTimeout < 0 || c.RoleTimeout < 0:
+		return fmt.Errorf("agent config: a timeout is negative")
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	for _, d := range []struct {
+		value  *time.Duration
+		preset time.Duration
+	}{{&c.CallTimeout, 3 * time.Second}, {&c.StateTimeout, 2 * time.Second}, {&c.RoleTimeout, 30 * time.Second}} {
+		if *d.value == 0 {
+			*d.value = d.preset
+		}
+	}
+	return c
+}

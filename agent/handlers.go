@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/zerokeeper/zero/agent/mysql"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// handlerTable names who answers arrow 3. A handler bears the name that the
+// seed gives it; those beyond the seed are named alike.
+func (a *Agent) handlerTable() wire.Handlers {
+	return wire.Handlers{
+		api.LoadFetch:           handle(a.LoadFetchProcessor),
+		api.BinlogFetch:         handle(a.BinlogFetchProcessor, "role"),
+		api.StateFetch:          handle(a.StateFetchProcessor),
+		api.PreflightDatasource: handle(a.PreflightDatasourceProcessor, "role", "primary"),
+		api.PrepareDatasource:   handle(a.PrepareDatasourceProcessor, "hostGroup", "candidate"),
+		api.FenceDatasource:     handle(a.FenceDatasourceProcessor, "hostGroup", "primary", "boundMs"),
+		api.WaitPosition:        handle(a.WaitPositionProcessor, "hostGroup", "candidate", "gtid", "timeoutMs"),
+		api.PromoteDatasource:   handle(a.PromoteDatasourceProcessor, "hostGroup", "primary"),
+		api.FollowDatasource:    handle(a.FollowDatasourceProcessor, "hostGroup", "replica", "primary"),
+		api.RestoreDatasource:   handle(a.RestoreDatasourceProcessor, "hostGroup", "primary"),
+	}
+}
+
+// handle makes a wire handler of one that takes a struct. The members in
+// required must be in the body.
+func handle[B, A any](f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
+	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
+			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
+		}
+		var body B
+		if err := api.Decode(req.Name, req.Body, required, &body); err != nil {
+			return nil, err
+		}
+		answer, err := f(ctx, req, body)
+		if err != nil {
+			return nil, err
+		}
+		data, err := json.Marshal(answer)
+		return &wire.Response{Data: data}, err
+	}
+}
+
+// LoadFetchProcessor answers the load of the host.
+func (a *Agent) LoadFetchProcessor(ctx context.Context, _ *wire.Request, _ api.LoadFetchRequest) (mysql.Load, error) {
+	load, err := a.db.Load(ctx)
+	return load, databaseError(err)
+}
+
+// BinlogFetchProcessor answers where the server writes (master), or what it has
+// executed of its source's binlog (slave).
+func (a *Agent) BinlogFetchProcessor(ctx context.Context, _ *wire.Request, body api.BinlogFetchRequest) (mysql.Binlog, error) {
+	if body.Role != api.BinlogMaster && body.Role != api.BinlogSlave {
+		return mysql.Binlog{}, api.Errorf(api.BadRequest, "role %q: want %s or %s", body.Role, api.BinlogMaster, api.BinlogSlave)
+	}
+	b, err := a.db.Binlog(ctx, mysql.Role(body.Role))
+	return b, databaseError(err)
+}
+
+// StateFetchProcessor answers what the server is.
+func (a *Agent) StateFetchProcessor(ctx context.Context, _ *wire.Request, _ api.StateFetchRequest) (api.AgentState, error) {
+	s, err := a.ask(ctx)
+	return a.answer(s, nil), err
+}
+
+// PreflightDatasourceProcessor examines the server before a switch.
+func (a *Agent) PreflightDatasourceProcessor(ctx context.Context, _ *wire.Request, body api.PreflightDatasourceRequest) (api.PreflightAnswer, error) {
+	options, err := preflightOptions(body, a.db.Address())
+	if err != nil {
+		return api.PreflightAnswer{}, err
+	}
+	findings, err := a.db.Preflight(ctx, options)
+	if err != nil {
+		return api.PreflightAnswer{}, databaseError(err)
+	}
+	s, err := a.ask(ctx)
+	if err != nil {
+		return api.PreflightAnswer{}, err
+	}
+	if body.CandidateState != "" {
+		findings = append(findings, errantCheck(body.CandidateState, s))
+	}
+	binlog := mysql.Binlog{File: s.BinlogFile, Position: s.BinlogPosition, GTIDBinlogPos: s.GTIDBinlogPos, GTIDBinlogState: s.GTIDBinlogState, GTIDSlavePos: s.GTIDSlavePos}
+	answer := api.PreflightAnswer{State: a.answer(s, &binlog), Checks: []api.Check{}}
+	for _, f := range findings {
+		answer.Checks = append(answer.Checks, api.Check(f))
+	}
+	return answer, nil
+}

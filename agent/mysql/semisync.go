@@ -1,0 +1,129 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// ackTimeoutMS is how long a commit waits for its acknowledgement before
+// semi-sync would turn itself off: a day, so that it never does so in silence.
+const ackTimeoutMS = "86400000"
+
+const (
+	semiSyncSourceOn = "SET GLOBAL rpl_semi_sync_slave_enabled=0, GLOBAL rpl_semi_sync_master_wait_point='AFTER_SYNC', " +
+		"GLOBAL rpl_semi_sync_master_timeout=" + ackTimeoutMS + ", GLOBAL rpl_semi_sync_master_wait_no_slave=1, " +
+		"GLOBAL rpl_semi_sync_master_enabled=1"
+	semiSyncSourceOff  = "SET GLOBAL rpl_semi_sync_master_enabled=0"
+	semiSyncReplicaOn  = "SET GLOBAL rpl_semi_sync_slave_enabled=1"
+	semiSyncReplicaOff = "SET GLOBAL rpl_semi_sync_slave_enabled=0"
+)
+
+// SemiSyncSource turns the source's side on or off. Off lets commits that wait
+// for an acknowledgement go on and tells their clients OK: record that the group
+// is degraded first (R20), and never do it to a server that is being demoted.
+func (s *Server) SemiSyncSource(ctx context.Context, on bool) error {
+	statement := semiSyncSourceOff
+	if on {
+		statement = semiSyncSourceOn
+	}
+	return s.change(ctx, "semi-sync source", func(c *session) error {
+		return c.exec(ctx, "set semi-sync source", statement)
+	})
+}
+
+// SemiSyncReplica turns the replica's acknowledgements on or off and confirms
+// it. The server applies a change when its IO thread connects, so a running one
+// is restarted; the SQL thread is left alone.
+func (s *Server) SemiSyncReplica(ctx context.Context, on bool) error {
+	return s.change(ctx, "semi-sync replica", func(c *session) error {
+		r, err := c.replica(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.exec(ctx, "set semi-sync replica", replicaStatement(on)); err != nil {
+			return err
+		}
+		active, err := c.acknowledges(ctx)
+		if err != nil || active == on || r.IORunning == "No" {
+			return err
+		}
+		if r.SQLRunning != "Yes" { // stopping the IO thread too would put the relay log at risk
+			return fmt.Errorf("%w: the sql thread does not run: resume it first", ErrReplication)
+		}
+		if err := c.exec(ctx, "stop io thread", "STOP SLAVE IO_THREAD"); err != nil {
+			return err
+		}
+		if err := c.exec(ctx, "start io thread", "START SLAVE IO_THREAD"); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+		defer cancel()
+		if r, err = c.awaitConnected(ctx); err != nil {
+			return err
+		}
+		if active, err = c.acknowledges(ctx); err == nil && active != on {
+			err = fmt.Errorf("the replica of %s is connected and its semi-sync is still %t", r.Source(), active)
+		}
+		return err
+	})
+}
+
+func replicaStatement(on bool) string {
+	if on {
+		return semiSyncReplicaOn
+	}
+	return semiSyncReplicaOff
+}
+
+// acknowledges reports whether the IO thread acknowledges what it receives.
+func (c *session) acknowledges(ctx context.Context) (bool, error) {
+	st, err := c.settings(ctx, "read semi-sync status", "SHOW GLOBAL STATUS WHERE Variable_name='Rpl_semi_sync_slave_status'")
+	return st.on("Rpl_semi_sync_slave_status"), err
+}
+
+// awaitConnected waits until the IO thread is connected. An error of it that no
+// retry will cure ends the wait.
+func (c *session) awaitConnected(ctx context.Context) (*Replication, error) {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		r, err := c.replica(ctx)
+		if err != nil {
+			return r, err
+		}
+		switch {
+		case r.IORunning == "Yes" && r.IOErrno == 0:
+			return r, nil
+		case r.IOErrno != 0 && (r.IORunning == "No" || !retried(r.IOErrno)):
+			return r, &ReplicationError{Thread: "io", Errno: r.IOErrno, Text: r.IOError}
+		}
+		if err := sleep(ctx, pause); err != nil {
+			if r.IOErrno != 0 {
+				return r, &ReplicationError{Thread: "io", Errno: r.IOErrno, Text: r.IOError}
+			}
+			return r, fmt.Errorf("%w: io thread is %q: %w", ErrSourceUnreachable, r.IORunning, err)
+		}
+	}
+}
+
+// retried reports whether an error of the IO thread may cure itself.
+func retried(errno uint) bool {
+	return (&ReplicationError{Errno: errno}).kind() == ErrSourceUnreachable
+}
+
+// change runs one operation that changes the server.
+func (s *Server) change(ctx context.Context, what string, f func(*session) error) error {
+	end, err := s.begin(ctx, what)
+	if err != nil {
+		return err
+	}
+	defer end()
+	c, err := s.workSession(ctx)
+	if err == nil {
+		err = f(c)
+		c.close()
+	}
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", what, s.cfg.Address, err)
+	}
+	return nil
+}
