@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/zerokeeper/zero/cli/daemon"
+	"github.com/zerokeeper/zero/cli/daemon/settings"
+	"github.com/zerokeeper/zero/cluster"
+)
+
+// options are the keeper's flags.
+type options struct {
+	name      string
+	data      string
+	listen    string
+	advertise string
+	join      []string
+	expect    int
+	dev       bool
+	profile   string
+}
+
+func (o *options) app() daemon.App {
+	o.listen, o.profile, o.expect = "127.0.0.1:7001", "default", 3
+	return daemon.App{
+		Name:  "zerokeeper",
+		Short: "zerokeeper is a member of the group that holds what the fleet agrees on",
+		Example: `  Three keepers, the same command line on each but for name, data and addresses:
+  zerokeeper --name k1 --data /var/lib/zero/k1 --listen 10.0.0.1:7001 --http 10.0.0.1:7101 \
+             --bootstrap-expect 3 --join 10.0.0.1:7001,10.0.0.2:7001,10.0.0.3:7001
+
+  One keeper in memory, to try things:
+  zerokeeper --dev`,
+		HTTP: "127.0.0.1:7101",
+		Flags: []settings.Flag{
+			{Name: "name", Value: &o.name, Arg: "name", Usage: "name of this keeper, for people; unique in the group (default: the host's name)"},
+			{Name: "data", Value: &o.data, Arg: "dir", Usage: "directory that belongs to this keeper alone"},
+			{Name: "listen", Value: &o.listen, Arg: "host:port", Usage: "port for machines: keepers, proxies, agents, zeroctl"},
+			{Name: "advertise", Value: &o.advertise, Arg: "host:port", Usage: "how others reach that port (default: --listen)"},
+			{Name: "join", Value: &o.join, Arg: "host:port,…", Usage: "ports for machines of the keepers to form a group with, or to join; the own one may be among them"},
+			{Name: "bootstrap-expect", Value: &o.expect, Arg: "n", Usage: "how many fresh keepers form a new group; the same on each"},
+			{Name: "raft-profile", Value: &o.profile, Arg: "name", Usage: "default, or fast: quicker elections, for keepers with cores and disks of their own"},
+			{Name: "dev", Value: &o.dev, Usage: "one keeper in memory: everything is lost when it stops; literal passwords are accepted"},
+		},
+		Validate: o.validate,
+		Run:      o.run,
+	}
+}
+
+func (o *options) validate() error {
+	if o.name == "" {
+		name, err := hostname()
+		if err != nil {
+			return err
+		}
+		o.name = name
+	}
+	if o.advertise == "" {
+		o.advertise = o.listen
+	}
+	host, _, err := net.SplitHostPort(o.advertise)
+	if err != nil {
+		return fmt.Errorf("--advertise %q: %w", o.advertise, err)
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		return fmt.Errorf("--advertise %q: others cannot reach that; name this host", o.advertise)
+	}
+	if _, err := cluster.Profile(o.profile); err != nil {
+		return fmt.Errorf("--raft-profile: %w", err)
+	}
+	switch {
+	case o.dev && o.data != "":
+		return fmt.Errorf("--dev keeps everything in memory: leave --data out, or --dev")
+	case !o.dev && o.data == "":
+		return fmt.Errorf("--data is needed (or --dev, to try things in memory)")
+	case !o.dev && o.expect > 1 && len(o.join) == 0:
+		return fmt.Errorf("--bootstrap-expect %d needs --join with the addresses of the keepers", o.expect)
+	}
+	return nil
+}
