@@ -1,0 +1,173 @@
+package jepsen
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+const (
+	maxLines   = 500     // of a file; near 350 is the aim
+	maxScanned = 1 << 20 // bytes; what is larger is no text that people write
+)
+
+// written are the kinds of files that people write and read.
+var written = []string{".go", ".sh", ".py", ".md", ".proto", ".yml", ".yaml", ".mod"}
+
+// growing are the files that only ever get longer.
+var growing = []string{"CHANGELOG.md"}
+
+// shortFiles: a file holds one concept. Generated files and test data are not written.
+func shortFiles(t *tree) []string {
+	var bad []string
+	for _, p := range t.files {
+		if (!slices.Contains(written, path.Ext(p)) && path.Base(p) != "Makefile") || slices.Contains(growing, p) || inTestdata(p) {
+			continue
+		}
+		text, err := fs.ReadFile(t.fsys, p)
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		if generated.Match(text) {
+			continue
+		}
+		if n := bytes.Count(text, []byte("\n")); n > maxLines {
+			bad = append(bad, fmt.Sprintf("%s has %d lines, the limit is %d: it holds more than one concept", p, n, maxLines))
+		}
+	}
+	return bad
+}
+
+var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
+
+func inTestdata(p string) bool { return slices.Contains(strings.Split(p, "/"), "testdata") }
+
+// somebodysMachine matches paths that exist on one machine only.
+var somebodysMachine = regexp.MustCompile(`(^|[^\w.~-])/(work|root|home/\w+)/|/tmp/[b]ash`)
+
+// noMachinePaths: what runs only where it was written is broken.
+func noMachinePaths(t *tree) []string {
+	var bad []string
+	for _, p := range t.files {
+		info, err := fs.Stat(t.fsys, p)
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		if info.Size() > maxScanned {
+			continue
+		}
+		text, err := fs.ReadFile(t.fsys, p)
+		if err != nil {
+			bad = append(bad, err.Error())
+			continue
+		}
+		if !utf8.Valid(text) {
+			continue
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if m := somebodysMachine.FindString(line); m != "" {
+				bad = append(bad, fmt.Sprintf("%s:%d: a path of somebody's machine: %q", p, i+1, m))
+			}
+		}
+	}
+	return bad
+}
+
+var (
+	promise = regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`)
+	kept    = regexp.MustCompile(`\b(TODO|FIXME)\(#\d+\): \S`)
+)
+
+// noEmptyPromises: what is left to do is an issue, and a comment about it names the issue and the reason.
+func noEmptyPromises(t *tree) []string {
+	var bad []string
+	for _, f := range t.source {
+		for _, group := range f.ast.Comments {
+			for _, c := range group.List {
+				if promise.MatchString(c.Text) && !kept.MatchString(c.Text) {
+					bad = append(bad, t.at(c.Pos(), "%s without an issue and a reason, as in TODO(#12): why", promise.FindString(c.Text)))
+				}
+			}
+		}
+	}
+	return bad
+}
+
+// topFolders are all that may stand at the top; the build's and git's own are not looked at.
+var topFolders = []string{"fsm", "cluster", "transport", "proxy", "agent", "cli", "jepsen", ".ci", ".github"}
+
+func topLevel(t *tree) []string {
+	entries, err := fs.ReadDir(t.fsys, ".")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var bad []string
+	for _, e := range entries {
+		switch {
+		case slices.Contains(notSource, e.Name()):
+		case e.IsDir() && !slices.Contains(topFolders, e.Name()):
+			bad = append(bad, fmt.Sprintf("%s: the top-level folders are %s", e.Name(), strings.Join(topFolders, " ")))
+		case path.Ext(e.Name()) == ".go":
+			bad = append(bad, fmt.Sprintf("%s: no package lives at the top", e.Name()))
+		}
+	}
+	return bad
+}
+
+func TestFilesAreShort(t *testing.T)   { obey(t, shortFiles) }
+func TestNoMachinePaths(t *testing.T)  { obey(t, noMachinePaths) }
+func TestNoEmptyPromises(t *testing.T) { obey(t, noEmptyPromises) }
+func TestTopLevelFolders(t *testing.T) { obey(t, topLevel) }
+
+func TestFilesAreShortCanFail(t *testing.T) {
+	long := strings.Repeat("//\n", maxLines)
+	canFail(t, shortFiles, []badCase{
+		{name: "at the limit", files: map[string]string{"fsm/a.go": long[:len(long)-3] + "package a\n"}},
+		{name: "Go", files: map[string]string{"fsm/a.go": long + "package a\n"}, want: "fsm/a.go has 501 lines"},
+		{name: "test", files: map[string]string{"fsm/a_test.go": long + "package a\n"}, want: "501 lines"},
+		{name: "another module", files: map[string]string{"jepsen/x/go.mod": "", "jepsen/x/a.go": long + "package a\n"}, want: "501 lines"},
+		{name: "shell", files: map[string]string{".ci/a.sh": long + "#\n"}, want: "501 lines"},
+		{name: "Makefile", files: map[string]string{"Makefile": long + "#\n"}, want: "501 lines"},
+		{name: "document", files: map[string]string{"fsm/DESIGN.md": long + "#\n"}, want: "501 lines"},
+		{name: "CHANGELOG, sums, data, licence", files: map[string]string{"CHANGELOG.md": long + long, "go.sum": long + long,
+			"fsm/testdata/a.md": long + long, "LICENSE": long + long}},
+		{name: "generated", files: map[string]string{"agent/rpc/a.pb.go": "// Code generated by protoc-gen-go. DO NOT EDIT.\n" + long + "package a\n"}},
+	})
+}
+
+func TestNoMachinePathsCanFail(t *testing.T) {
+	canFail(t, noMachinePaths, []badCase{
+		{name: "URLs and words", files: map[string]string{"README.md": "https://example.org/work/x net/work/ ./root/ homework/ /workers/ /var/lib/zero\n"}},
+		{name: "in code", files: map[string]string{"fsm/a.go": "package a\nconst p = \"/wo" + "rk/main\"\n"}, want: "fsm/a.go:2: a path"},
+		{name: "in a script", files: map[string]string{".ci/run": "cd /ro" + "ot/zero\n"}, want: ".ci/run:1"},
+		{name: "in data", files: map[string]string{"fsm/testdata/a": "x=/ho" + "me/alice/x\n"}, want: "testdata/a:1"},
+		{name: "job directory", files: map[string]string{"a.md": "see /tmp/ba" + "sh_jobs\n"}, want: "a.md:1"},
+		{name: "binary", files: map[string]string{"fsm/testdata/b": "\xff /wo" + "rk/main"}},
+	})
+}
+
+func TestNoEmptyPromisesCanFail(t *testing.T) {
+	canFail(t, noEmptyPromises, []badCase{
+		{name: "none", files: map[string]string{"fsm/a.go": "package a\n\nconst s = \"TODO\" // TODOS are fine\n"}},
+		{name: "kept", files: map[string]string{"fsm/a.go": "package a\n\n// TODO(#12): the peer does not say it yet.\n"}},
+		{name: "bare", files: map[string]string{"fsm/a.go": "package a\n\n// TODO: later\n"}, want: "fsm/a.go:3: TODO without"},
+		{name: "no reason", files: map[string]string{"fsm/a.go": "package a\n\n// FIXME(#12):\n"}, want: "FIXME without"},
+		{name: "in a block", files: map[string]string{"fsm/a_test.go": "package a\n\n/* what\n   XXX */\n"}, want: "XXX without"},
+	})
+}
+
+func TestTopLevelCanFail(t *testing.T) {
+	canFail(t, topLevel, []badCase{
+		{name: "good", files: map[string]string{"fsm/a.go": "package a\n", "README.md": "", ".ci/run": "", "bin/zeroctl": "", ".git/HEAD": ""}},
+		{name: "another folder", files: map[string]string{"pkg/a.go": "package a\n"}, want: "pkg: the top-level folders"},
+		{name: "a package at the top", files: map[string]string{"main.go": "package main\n"}, want: "main.go: no package"},
+	})
+}
