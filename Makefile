@@ -43,7 +43,7 @@ test: ## all tests, with the seconds of each part; PARTS="unit e2e" picks
 	@.ci/test.sh $(PARTS)
 
 unit: ## the tests of all packages, with the race detector
-	go test -race -shuffle=on $$(go list ./... | grep -v '^$(MODULE)/jepsen/e2e')
+	go test -race -shuffle=on -timeout 5m $$(go list ./... | grep -v '^$(MODULE)/jepsen/e2e')
 
 e2e: build ## the end-to-end tests, with real processes
 	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 5m ./jepsen/e2e/...
@@ -72,8 +72,8 @@ soak: deps build ## demo and end-to-end tests again and again for DURATION (1h) 
 fuzz: ## every fuzz target for FUZZTIME (30s); FUZZ=regexp picks
 	.ci/fuzz.sh $(FUZZTIME)
 
-fuzz-smoke: ## every fuzz target for a moment, 40 s in all without compilation
-	.ci/fuzz.sh --budget 40
+fuzz-smoke: ## every fuzz target for a moment, 30 s in all without compilation
+	.ci/fuzz.sh --budget 30
 
 clean: ## remove what was built
 	rm -rf bin demo-report.json

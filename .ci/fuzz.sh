@@ -13,7 +13,7 @@ mapfile -t targets < <(
 	grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' agent cli cluster fsm jepsen proxy transport |
 		while IFS=: read -r file match; do
 			[ -e "jepsen/tools/$file" ] || printf '%s %s\n' "$(dirname "$file")" "${match#func }"
-		done | { grep -E " (${FUZZ:-.*})" || true; } | sort -u
+		done | { grep -E " .*(${FUZZ:-Fuzz})" || true; } | sort -u
 )
 if [ ${#targets[@]} -eq 0 ]; then
 	echo "fuzz: no target matches ${FUZZ:-Fuzz}" >&2
@@ -44,11 +44,13 @@ run() {
 	(cd "$dir" && "$binary" -test.run='^$' -test.fuzz="^$name\$" -test.fuzztime="$time" -test.fuzzcachedir="$cache/$dir") \
 		>"$binaries/out" 2>&1
 }
-# late tells whether the last run failed only because its time was over before Go's fuzzer had begun: on a busy machine it
-# then reports "context deadline exceeded" and no input.
+# late tells whether the last run failed only because its time was over: Go's fuzzer then sometimes reports "context
+# deadline exceeded", without an input. A hang or a crash reads differently.
 late() {
-	grep -q '^ *context deadline exceeded$' "$binaries/out" && ! grep -Eq 'Failing input|panic|_test\.go:[0-9]' "$binaries/out"
+	grep -q '^ *context deadline exceeded$' "$binaries/out" &&
+		! grep -Eq 'Failing input|panic|hung or terminated|_test\.go:[0-9]' "$binaries/out"
 }
+executed() { grep -Eq 'execs: [1-9]' "$binaries/out"; }
 
 echo "fuzz: ${#targets[@]} targets, $time each"
 for target in "${targets[@]}"; do
@@ -59,6 +61,7 @@ for target in "${targets[@]}"; do
 	printf 'fuzz: %s %s\n' "$dir" "$name"
 	mkdir -p "$cache/$dir"
 	run "$dir" "$name" "$binary" "$time" && continue
+	late && executed && continue
 	if late; then
 		echo "fuzz: $dir $name: the machine is busy, once more for 15 s"
 		run "$dir" "$name" "$binary" 15s && continue

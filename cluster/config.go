@@ -26,8 +26,7 @@ const (
 // bears silence before it does.
 type Timing struct {
 	// Heartbeat is how long a follower hears nothing before it asks for an
-	// election; it fires between one and two times this. Leaders send ten times
-	// as often.
+	// election. Leaders send five to ten times as often.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes, between one and two
 	// times this. At least Heartbeat.
@@ -41,7 +40,7 @@ type Timing struct {
 
 // Profiles of Timing by name.
 var profiles = map[string]Timing{
-	"default": {Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 400 * time.Millisecond, Commit: 25 * time.Millisecond},
+	"default": {Heartbeat: 500 * time.Millisecond, Election: 500 * time.Millisecond, Lease: 500 * time.Millisecond, Commit: 25 * time.Millisecond},
 	"fast":    {Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 10 * time.Millisecond},
 }
 
@@ -182,10 +181,8 @@ func (c Config) Validate() error {
 	if err := checkAddress(c.Advertise); err != nil {
 		return fmt.Errorf("cluster config: advertised address: %w", err)
 	}
-	if c.HTTPAdvertise != "" {
-		if err := checkAddress(c.HTTPAdvertise); err != nil {
-			return fmt.Errorf("cluster config: advertised HTTP address: %w", err)
-		}
+	if err := checkHTTP(c.HTTPAdvertise); err != nil {
+		return fmt.Errorf("cluster config: %w", err)
 	}
 	if c.Listener == nil {
 		return errors.New("cluster config: no listener")
@@ -259,6 +256,18 @@ func checkAddress(address string) error {
 	}
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) || port == "" || port == "0" || len(address) > 255 {
 		return fmt.Errorf("%q: want host:port that other machines can dial", address)
+	}
+	return nil
+}
+
+// checkHTTP refuses what is no host:port; it is shown to people, not dialed,
+// so a port on all addresses will do.
+func checkHTTP(address string) error {
+	if address == "" {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil || len(address) > 255 {
+		return fmt.Errorf("HTTP address %.300q: want host:port", address)
 	}
 	return nil
 }

@@ -82,18 +82,23 @@ func (n *Node) promote(ctx context.Context, looks map[raft.ServerID]int) {
 
 // caughtUpAt asks a non-voter how far it is.
 func (n *Node) caughtUpAt(ctx context.Context, s raft.Server) bool {
-	if n.cfg.Peers == nil {
-		return false
-	}
 	index := n.applier.index.Load()
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	status, err := n.cfg.Peers.Status(ctx, n.book.address(s.ID))
+	status, err := n.statusOf(ctx, s.ID)
 	if err != nil {
 		n.log.Debug("cannot ask a non-voter how far it is", "member", s.ID, "error", err)
 		return false
 	}
 	return status.MemberID == string(s.ID) && status.ClusterID == n.ClusterID() && status.Index+promoteLag >= index
+}
+
+// statusOf asks a member for its own view.
+func (n *Node) statusOf(ctx context.Context, id raft.ServerID) (api.NodeStatusAnswer, error) {
+	if n.cfg.Peers == nil {
+		return api.NodeStatusAnswer{}, api.Errorf(api.NetConnect, "this keeper has no client to ask others with")
+	}
+	return n.cfg.Peers.Status(ctx, n.book.address(id))
 }
 
 // makeVoter promotes the server unless it was changed or removed meanwhile.

@@ -43,12 +43,8 @@ func checkJoin(req api.KeeperJoinRequest) error {
 	if !validID(req.MemberID) {
 		return api.Errorf(api.BadRequest, "join: member id %q: want 32 hex digits", req.MemberID)
 	}
-	errs := []error{checkName(req.Name), checkAddress(req.Address)}
-	if req.HTTP != "" {
-		errs = append(errs, checkAddress(req.HTTP))
-	}
 	_, err := starts(req.Incarnation)
-	if err := errors.Join(append(errs, err)...); err != nil {
+	if err := errors.Join(checkName(req.Name), checkAddress(req.Address), checkHTTP(req.HTTP), err); err != nil {
 		return api.Errorf(api.BadRequest, "join: %v", err)
 	}
 	if len(req.Version) > 256 {
@@ -119,7 +115,11 @@ func (n *Node) configure(ctx context.Context, req api.KeeperJoinRequest) error {
 	if err := n.await(ctx, change); err != nil {
 		return n.configurationError(err)
 	}
-	n.log.Info("wrote a member's address down", "name", req.Name, "member", req.MemberID, "address", req.Address, "new", !member)
+	what := "a keeper joined, as a non-voter"
+	if member {
+		what = "a keeper has a new address"
+	}
+	n.log.Info(what, "name", req.Name, "member", req.MemberID, "address", req.Address)
 	return nil
 }
 
@@ -178,6 +178,9 @@ func (n *Node) RemoveMember(ctx context.Context, who string) error {
 		return err
 	}
 	defer n.group.unlock()
+	if err := n.canSpare(ctx, id); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.ApplyTimeout)
 	defer cancel()
 	if err := n.await(ctx, n.raft.RemoveServer(id, 0, untilDeadline(ctx, enqueueTimeout))); err != nil {
@@ -185,6 +188,31 @@ func (n *Node) RemoveMember(ctx context.Context, who string) error {
 	}
 	n.log.Info("removed a member", "member", id)
 	return n.forget(ctx, proof.Term, string(id))
+}
+
+// canSpare refuses to remove a voter when those that would be left and can be
+// reached are no majority of them: the group would stop, and could not even
+// take the change back.
+func (n *Node) canSpare(ctx context.Context, id raft.ServerID) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	left, reached := 0, 0
+	for _, s := range n.configuration().Servers {
+		switch {
+		case s.Suffrage != raft.Voter || s.ID == id:
+		case string(s.ID) == n.ID():
+			left, reached = left+1, reached+1
+		default:
+			left++
+			if status, err := n.statusOf(ctx, s.ID); err == nil && status.MemberID == string(s.ID) {
+				reached++
+			}
+		}
+	}
+	if reached < left/2+1 {
+		return api.Errorf(api.NotReady, "without it %d of %d voters would be reachable, too few to go on: bring the others back first", reached, left)
+	}
+	return nil
 }
 
 // forget drops the record of a member that is not in the configuration.

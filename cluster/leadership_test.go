@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,4 +123,33 @@ func TestLeadFails(t *testing.T) {
 			t.Error("Lead goes on after the node")
 		}
 	})
+}
+
+// A follower that hears nothing looks as soon as Heartbeat is over, each in its
+// place.
+func TestPrompt(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	leader := f.leader(nodes...)
+	rest := others(nodes, leader)
+	if leader.IsLeader() {
+		a, b := rest[0].place(), rest[1].place()
+		if a+b != 1 || (rest[0].ID() < rest[1].ID()) != (a < b) {
+			t.Errorf("the places of two followers are %d and %d", a, b)
+		}
+	}
+	f.crash(leader)
+	f.eventually("a follower was prompted", func() bool {
+		for _, n := range rest {
+			if n.raft.ReloadableConfig().HeartbeatTimeout == testTiming.Heartbeat-promptStep {
+				return true
+			}
+		}
+		return false
+	})
+	f.leader(rest...)
+	if strings.Contains(f.log.String(), "cannot prompt") {
+		t.Error("raft refused the prompt")
+	}
 }

@@ -139,12 +139,12 @@ func (n *Node) judgeRefusal(err error) error {
 func (n *Node) record() fsm.Member {
 	id := n.stores.identity.get()
 	return fsm.Member{
-		ID:           id.MemberID,
-		Name:         id.Name,
-		Address:      n.cfg.Advertise,
-		HTTP:         n.cfg.HTTPAdvertise,
-		Version:      n.cfg.Version,
-		Incarnation:  id.Incarnation,
+		ID:          id.MemberID,
+		Name:        id.Name,
+		Address:     n.cfg.Advertise,
+		HTTP:        n.cfg.HTTPAdvertise,
+		Version:     n.cfg.Version,
+		Incarnation: id.Incarnation,
 	}
 }
 

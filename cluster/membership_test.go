@@ -336,3 +336,22 @@ func TestHandleDiscoverAndJoinRefuseNonsense(t *testing.T) {
 		t.Errorf("%d members after nonsense", got)
 	}
 }
+
+// Removing one of the two that are left would stop the group for good.
+func TestRemoveKeepsQuorum(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	rest := others(nodes, f.leader(nodes...))
+	f.crash(rest[0])
+	leader := f.leader(others(nodes, rest[0])...)
+	alive := others(others(nodes, rest[0]), leader)[0]
+	if err := leader.RemoveMember(t.Context(), alive.ID()); !errors.Is(err, api.ErrNotReady) {
+		t.Errorf("removing the last one that lives: %v", err)
+	}
+	f.mustPut("a", "1")
+	f.eventually("the dead one is removed", func() bool {
+		return f.leader(leader, alive).RemoveMember(t.Context(), rest[0].ID()) == nil
+	})
+	f.mustPut("b", "1")
+}

@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 	n := &Node{
 		cfg:       cfg,
-		log:       cfg.Logger.Named("cluster"),
+		log:       cfg.Logger,
 		raftLog:   raftLog,
 		stores:    opened,
 		metrics:   newMetrics(),
@@ -174,7 +174,7 @@ func (n *Node) raftConfig() *raft.Config {
 	c.LocalID = raft.ServerID(n.ID())
 	c.HeartbeatTimeout = n.cfg.Timing.Heartbeat
 	c.ElectionTimeout = n.cfg.Timing.Election
-	c.LeaderLeaseTimeout = n.cfg.Timing.Lease
+	c.LeaderLeaseTimeout = min(n.cfg.Timing.Lease, n.cfg.Timing.Heartbeat-promptStep)
 	c.CommitTimeout = n.cfg.Timing.Commit
 	c.MaxAppendEntries = maxAppendEntries
 	c.SnapshotThreshold = n.cfg.SnapshotThreshold

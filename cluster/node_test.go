@@ -297,12 +297,19 @@ func TestSnapshotAndRestore(t *testing.T) {
 	behind = f.restart(behind)
 	f.ready(behind)
 	f.eventually("it catches up by snapshot", func() bool { return behind.State().Hash() == f.leader(rest...).State().Hash() })
-	// And another restarts from its own.
+	// And another restarts from its own, past one that a crash cut short.
 	f.crash(rest[0])
+	unfinished := filepath.Join(rest[0].cfg.DataDir, snapshotsDir, "9-999-1.tmp")
+	if err := os.MkdirAll(unfinished, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	again := f.restart(rest[0])
 	f.ready(again)
 	if get(again.State(), "99") != "v" || get(again.State(), "0") != "v" {
 		t.Error("the restarted one lacks writes")
+	}
+	if _, err := os.Stat(unfinished); err == nil {
+		t.Error("an unfinished snapshot is left")
 	}
 }
 

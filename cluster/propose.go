@@ -25,8 +25,9 @@ const (
 // errors, OutcomeUnknown means that the command may or may not take effect,
 // perhaps later; every other means that it never will.
 //
-// The header's time and term are stamped when they are zero. With a term, the
-// state machine refuses the command if it lands in another.
+// The header's time is stamped when it is zero. Its term is left as it is: a
+// client's command is good in any term, and a refusal because of the term would
+// be remembered in its session. What a leader decides goes by ProposeInTerm.
 func (n *Node) Propose(ctx context.Context, h fsm.Header, c fsm.Command) (fsm.Result, error) {
 	start := time.Now()
 	result, err := n.propose(ctx, 0, h, c)
@@ -57,9 +58,6 @@ func (n *Node) propose(ctx context.Context, in uint64, h fsm.Header, c fsm.Comma
 	}
 	if h.Time == 0 {
 		h.Time = n.cfg.Now().UnixNano()
-	}
-	if h.Term == 0 {
-		h.Term = term
 	}
 	entry, err := fsm.Encode(h, c)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/zerokeeper/zero/transport/api"
 )
 
-func TestProposeStampsTimeAndTerm(t *testing.T) {
+func TestProposeStampsTime(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	at := time.Unix(1700000000, 0)

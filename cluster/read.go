@@ -83,11 +83,11 @@ func (n *Node) Stale(ctx context.Context, maxAge time.Duration) (*fsm.State, tim
 		return nil, 0, api.Errorf(api.NotReady, "this keeper has not heard a leader since it started")
 	}
 	state := n.State()
-	if age := time.Since(contact); age > maxAge {
+	age := time.Since(contact)
+	if age > maxAge {
 		return nil, age, api.Errorf(api.NotReady, "this keeper last heard the leader %v ago, more than %v", age.Round(time.Millisecond), maxAge)
-	} else {
-		return state, age, nil
 	}
+	return state, age, nil
 }
 
 // Changed returns a channel that the next change of the state or of the members

@@ -137,6 +137,9 @@ func syncDir(dir string) error {
 // the identity of this start.
 func finishOpen(cfg Config, bolt *raftboltdb.BoltStore, log hclog.Logger) (*stores, error) {
 	dir := cfg.DataDir
+	if err := removeUnfinished(dir); err != nil {
+		return nil, err
+	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, log)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots in %s: %w", dir, err)
@@ -170,6 +173,21 @@ func finishOpen(cfg Config, bolt *raftboltdb.BoltStore, log hclog.Logger) (*stor
 		path:      filepath.Join(dir, raftFile),
 		close:     bolt.Close,
 	}, nil
+}
+
+// removeUnfinished deletes snapshots that a crash cut short; raft only steps
+// over them.
+func removeUnfinished(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, snapshotsDir, "*.tmp"))
+	if err != nil {
+		return fmt.Errorf("open snapshots in %s: %w", dir, err)
+	}
+	for _, path := range left {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove unfinished snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 // identityFor decides who the directory is: known is its identity file, nil

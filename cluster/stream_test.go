@@ -197,7 +197,9 @@ func TestDialRefused(t *testing.T) {
 	}
 	s := &stream{
 		listener: quiet, self: randomID(), log: hclog.NewNullLogger(),
-		dial:    func(ctx context.Context, a string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", a) },
+		dial: func(ctx context.Context, a string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", a)
+		},
 		cluster: func() string { return "" },
 		judge:   func(preamble) verdict { return accepted },
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/wire"
 )
@@ -37,7 +38,7 @@ func TestConfigValidate(t *testing.T) {
 		{"no address", func(c *Config) { c.Advertise = "" }, "advertised address"},
 		{"address of everybody", func(c *Config) { c.Advertise = ":7001" }, "advertised address"},
 		{"IPv6 unspecified", func(c *Config) { c.Advertise = "[::]:7001" }, "advertised address"},
-		{"HTTP port 0", func(c *Config) { c.HTTPAdvertise = "h:0" }, "HTTP"},
+		{"HTTP without a port", func(c *Config) { c.HTTPAdvertise = "h" }, "HTTP"},
 		{"expect below 0", func(c *Config) { c.BootstrapExpect = -1 }, "bootstrap-expect"},
 		{"expect above 9", func(c *Config) { c.BootstrapExpect = 10 }, "bootstrap-expect"},
 		{"nobody to expect", func(c *Config) { c.Join = []string{c.Advertise} }, "no other keeper"},
@@ -176,3 +177,5 @@ func (f callerFunc) CallAt(_ context.Context, address, name string, _ wire.Meta,
 	data, err := f(address, name, body)
 	return &wire.Response{Data: data}, err
 }
+
+var _ Caller = (*transport.Client)(nil)

@@ -43,11 +43,11 @@ func (m *Machine) Apply(index, term uint64, entry []byte) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("apply entry %d: %w", index, err)
 	}
-	t := &txn{Txn: m.db.Txn(true), db: m.db, header: h, index: index}
+	t := &txn{Txn: m.db.Txn(true), db: m.db, header: h, index: index, term: term}
 	defer func() { t.Abort() }()
 	result := Result{Index: index}
 	if c != nil { // an unknown command that may be ignored only moves the index
-		result = t.run(c, term)
+		result = t.run(c)
 	}
 	if t.err != nil {
 		return Result{}, fmt.Errorf("apply entry %d: %w", index, t.err)
@@ -58,7 +58,7 @@ func (m *Machine) Apply(index, term uint64, entry []byte) (Result, error) {
 }
 
 // run applies c once, whatever the number of entries that carry it.
-func (t *txn) run(c Command, term uint64) Result {
+func (t *txn) run(c Command) Result {
 	session, reply, refusal := t.openSession()
 	if reply != nil {
 		return reply.result()
@@ -68,8 +68,8 @@ func (t *txn) run(c Command, term uint64) Result {
 	case refusal != nil:
 		// The session itself refuses: nothing to remember.
 		return Result{Index: t.index, Code: refusal.Code, Msg: refusal.Msg}
-	case t.header.Term != 0 && t.header.Term != term:
-		refusal = refuse(CodeStaleGeneration, "decided by the leader of term %d, but this is term %d", t.header.Term, term)
+	case t.header.Term != 0 && t.header.Term != t.term:
+		refusal = refuse(CodeStaleGeneration, "decided by the leader of term %d, but this is term %d", t.header.Term, t.term)
 	default:
 		result.Data, refusal = t.attempt(c)
 	}

@@ -95,7 +95,7 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 		Reason: clip(c.Reason), RequestedBy: clip(c.RequestedBy), ByOperator: c.ByOperator,
 		State: StateRequested, Epoch: t.meta().Epoch, Generation: g.Generation, Number: t.index,
 		Members: g.Datasources, Settings: g.Settings,
-		Steps: []Step{{State: StateRequested, Time: t.header.Time, Term: t.header.Term}},
+		Steps: []Step{{State: StateRequested, Time: t.header.Time, Term: t.term}},
 	}
 	if a := first[Agent](t.Txn, tableAgents, key(s.FromAddress)); a != nil {
 		s.FromServer = a.ServerID
@@ -197,7 +197,7 @@ func (c *AdvanceSwitch) apply(t *txn) ([]byte, *Refusal) {
 	s.State = c.To
 	s.Steps = slices.Clone(old.Steps)
 	s.Steps[len(s.Steps)-1].Note = clip(c.Note)
-	s.Steps = append(s.Steps, Step{State: c.To, Time: t.header.Time, Term: t.header.Term})
+	s.Steps = append(s.Steps, Step{State: c.To, Time: t.header.Time, Term: t.term})
 	c.fill(&s)
 	g.Step = stampStep[c.To]
 	switch c.To {

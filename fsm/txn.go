@@ -13,6 +13,7 @@ type txn struct {
 	db     *memdb.MemDB
 	header Header
 	index  uint64
+	term   uint64 // of the entry
 	err    error
 }
 

@@ -35,14 +35,16 @@ type ClientConfig struct {
 	TLS   *tls.Config // nil: none; without ServerName the endpoint's host is verified
 
 	Handler wire.Handler // of requests that come back over a connection; nil: none are answered
-	Invoker wire.Config  // limits and times of every connection; Handler and Logger above it win
+	// Invoker has the limits and times of every connection. PingInterval and
+	// PingTimeout are 500 ms and 1 s here; Handler wins over the one in it.
+	Invoker wire.Config
 
 	// OnConnect is called in link mode (see Run) for every new command connection,
 	// and may use it as long as ctx lives, which ends with the connection. An error
 	// gives the connection up.
 	OnConnect func(ctx context.Context, inv *wire.Invoker, leader api.LeaderHint) error
 
-	DialTimeout time.Duration // to connect, TLS and Hello included; 2 s
+	DialTimeout time.Duration // to connect, TLS and Hello included; 1 s
 	BackoffMin  time.Duration // first wait between attempts, halved or not at random; 20 ms
 	BackoffMax  time.Duration // last wait, to which it doubles; 500 ms
 	GreyTime    time.Duration // for which an unreachable endpoint is tried only when there is no other; 1 s
@@ -77,12 +79,15 @@ func (c ClientConfig) withDefaults() ClientConfig {
 			*d = value
 		}
 	}
-	preset(&c.DialTimeout, 2*time.Second)
+	preset(&c.DialTimeout, time.Second)
 	preset(&c.BackoffMin, 20*time.Millisecond)
 	preset(&c.BackoffMax, 500*time.Millisecond)
 	preset(&c.GreyTime, time.Second)
 	preset(&c.IdleTime, 30*time.Second)
 	preset(&c.Invoker.CallTimeout, 30*time.Second)
+	// A leader that vanished must be left before the next one has waited its leases out.
+	preset(&c.Invoker.PingInterval, 500*time.Millisecond)
+	preset(&c.Invoker.PingTimeout, time.Second)
 	if c.MaxConns == 0 {
 		c.MaxConns = 16
 	}
@@ -161,7 +166,7 @@ func (c *Client) CallAt(ctx context.Context, endpoint, name string, meta wire.Me
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	if l := c.link.Load(); l != nil {
-		if inv, address := l.current(); inv != nil && address == endpoint {
+		if inv, address := l.current(); inv != nil && address == endpoint && inv.Err() == nil {
 			return inv.Call(ctx, name, meta, body)
 		}
 	}

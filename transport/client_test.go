@@ -287,7 +287,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 		defer c.pool.mu.Unlock()
 		for _, m := range g.members[:2] {
 			if e := c.pool.entries[m.address]; e != nil && e.users > 0 {
-				n++
+				select {
+				case <-e.ready:
+					n++
+				default:
+				}
 			}
 		}
 		return n

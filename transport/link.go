@@ -136,7 +136,7 @@ func (l *link) hold(ctx context.Context, inv *wire.Invoker, address string, lead
 		err = ctx.Err()
 	case <-inv.Done():
 		err = inv.Err()
-		l.client.guide.denied(address)
+		l.client.connectionLost(address, err)
 	case followed = <-moved:
 		err = errMoved
 	case err = <-gaveUp:

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +23,12 @@ func linked(t *testing.T, g *group, change func(*ClientConfig)) *Client {
 		change(&cfg)
 	}
 	c := testClient(t, cfg)
-	background(t, c.Run)
+	background(t, func(ctx context.Context) error {
+		if err := c.Run(ctx); !errors.Is(err, ErrClientClosed) {
+			return err
+		}
+		return nil
+	})
 	return c
 }
 
@@ -252,5 +258,82 @@ func TestLinkHopsAreBounded(t *testing.T) {
 	}
 	if c.Connected() {
 		t.Error("connected to one that does not lead")
+	}
+}
+
+// frozen is a host that is gone without a word: its connections and every dial to it
+// hang.
+type frozen struct {
+	address string
+	gone    chan struct{}
+}
+
+type frozenConn struct {
+	net.Conn
+	host *frozen
+}
+
+func (f *frozen) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if address == f.address {
+		select {
+		case <-f.gone:
+			<-ctx.Done()
+			return nil, ctx.Err()
+		default:
+		}
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err == nil && address == f.address {
+		conn = &frozenConn{Conn: conn, host: f}
+	}
+	return conn, err
+}
+
+func (c *frozenConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		select {
+		case <-c.host.gone:
+			if err != nil {
+				return 0, err
+			}
+		default:
+			return n, err
+		}
+	}
+}
+
+func (c *frozenConn) Write(b []byte) (int, error) {
+	select {
+	case <-c.host.gone:
+		return len(b), nil
+	default:
+		return c.Conn.Write(b)
+	}
+}
+
+// TestLinkLeavesASilentLeader has a leader whose host vanishes. The others go on naming it
+// until they have elected one of themselves.
+func TestLinkLeavesASilentLeader(t *testing.T) {
+	g := newGroup(t, 3)
+	g.elect(0)
+	host := &frozen{address: g.members[0].address, gone: make(chan struct{})}
+	c := linked(t, g, func(cfg *ClientConfig) {
+		cfg.Dial = host.dial
+		cfg.GreyTime, cfg.DialTimeout = time.Minute, 30*time.Second
+		cfg.Invoker.PingInterval, cfg.Invoker.PingTimeout = 50*time.Millisecond, 100*time.Millisecond
+	})
+	g.at(0, c)
+	began := time.Now()
+	close(host.gone)
+	eventually(t, "the silence is noticed", func() bool { return !c.Connected() })
+	g.elect(2)
+	eventually(t, "the link is at the new leader", func() bool {
+		inv := c.CommandConnection()
+		return inv != nil && inv.RemoteAddr().String() == g.members[2].address
+	})
+	// No dial to the vanished host came between, which would have hung for 30 s.
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("moved after %v", took)
 	}
 }

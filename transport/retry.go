@@ -164,13 +164,26 @@ func (c *Client) attempt(ctx context.Context, r *request) (*wire.Response, error
 				address = next
 				continue
 			}
-		case resp == nil && e.inv.Err() != nil, code == api.NoLeader, code == api.NotReady:
+		case resp == nil && e.inv.Err() != nil:
+			c.connectionLost(address, e.inv.Err())
+		case code == api.NoLeader, code == api.NotReady:
 			c.guide.denied(address)
 		case resp != nil && judge(resp, err) == settled:
 			c.guide.answered(address)
 		}
 		return resp, err
 	}
+}
+
+// connectionLost notes the end of a connection to address. A silent peer may swallow
+// the next dial too, and followers go on naming it until they have elected another:
+// it is not tried again for a while.
+func (c *Client) connectionLost(address string, reason error) {
+	if errors.Is(reason, wire.ErrPeerSilent) {
+		c.guide.unreachable(address, time.Now())
+		return
+	}
+	c.guide.denied(address)
 }
 
 // dialFailed notes why no connection to address was made. It reports whether a keeper

@@ -6,7 +6,6 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
-	"github.com/zerokeeper/zero/transport/wire"
 )
 
 // AgentHeartbeatProcessor keeps the agent on the list and tells it what holds
@@ -30,12 +29,12 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 		if row != nil && row.ServerID != "" && want.ServerID != row.ServerID {
 			k.log.Warn("another server answers at a datasource's address", "datasource", row.Address, "was", row.ServerID, "is", want.ServerID)
 		}
-		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &want)); err != nil {
+		if err := k.record(ctx, &want); err != nil {
 			return api.HeartbeatAnswer{}, err
 		}
 		k.log.Info("agent registered", "datasource", want.Address, "agent", want.ID)
 	} else if row.Status == fsm.StatusLost {
-		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusUp})); err != nil {
+		if err := k.record(ctx, &fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusUp}); err != nil {
 			return api.HeartbeatAnswer{}, err
 		}
 		k.log.Info("agent up", "datasource", row.Address)
@@ -62,27 +61,6 @@ func (k *Keeper) agentAnswer(address string, seq uint64) api.HeartbeatAnswer {
 // candidate from the commit on. In between nobody.
 func agentOpen(g *fsm.HostGroup) bool {
 	return g.Step != fsm.StepFencing && g.Step != fsm.StepCatchingUp
-}
-
-// order calls a proxy or an agent over its command connection, and decodes
-// what it answers into answer (nil: nothing is expected). It fails with
-// NetConnect when it is not connected.
-func order(ctx context.Context, route *wire.InvokeRoute, id, name string, meta wire.Meta, body, answer any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	resp, err := route.Call(ctx, id, name, meta, data)
-	if err != nil {
-		return err
-	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(resp.Data, answer); err != nil {
-		return api.Errorf(api.DataRead, "%s at %s: its answer cannot be read: %v", name, id, err)
-	}
-	return nil
 }
 
 func (k *Keeper) agentList(ctx context.Context, c *call[api.AgentListRequest]) (api.AgentListAnswer, error) {

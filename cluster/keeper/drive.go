@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/zerokeeper/zero/fsm"
@@ -33,8 +34,29 @@ func undo(to string, err error) outcome {
 // driver drives one switch in one term.
 type driver struct {
 	*Keeper
-	term uint64
-	id   string
+	term     uint64
+	id       string
+	stamp    api.Stamp      // of the step that runs
+	followed *underway      // FollowDatasource at the other members, once it was begun
+	pointed  *underway      // SwitchProxyDatasource at every proxy, once it was begun
+	work     sync.WaitGroup // what outlives a step
+}
+
+// underway is what one step begins and a later one waits for.
+type underway struct {
+	done chan struct{} // closed when n and err are set
+	n    int           // how many obeyed
+	err  error
+}
+
+// begin runs f beside the steps that follow. drive waits for it.
+func (d *driver) begin(f func() (int, error)) *underway {
+	u := &underway{done: make(chan struct{})}
+	d.work.Go(func() {
+		defer close(u.done)
+		u.n, u.err = f()
+	})
+	return u
 }
 
 // steps is what is done in each state of a switch. Each is begun only after its
@@ -55,44 +77,87 @@ var steps = map[string]func(*driver, context.Context, *fsm.Switch) outcome{
 	fsm.StateRollingBack: (*driver).rollingBack,
 }
 
+// refusedPause is the wait before a step whose entry was refused is begun again.
+const refusedPause = 50 * time.Millisecond
+
 // drive takes a switch from the state that it is in to its end, or until the
 // term is over: the next leader goes on from the record.
 func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 	d := &driver{Keeper: k, term: term, id: id}
-	log := k.log.With("switch", id)
+	defer d.work.Wait()
 	for ctx.Err() == nil {
-		s := k.cfg.Store.State().Switch(id)
+		// Record and stamp are of one state: a leader that was deposed may apply
+		// what its successor decided, and must not put that stamp on its own orders.
+		state := k.cfg.Store.State()
+		s := state.Switch(id)
 		if s == nil {
 			return
 		}
+		d.stamp = stampOfSwitch(state, s)
 		step, ok := steps[s.State]
 		if !ok {
 			d.over(ctx, s)
 			return
 		}
 		began := time.Now()
-		out := step(d, ctx, s)
+		out := d.run(ctx, s, step)
 		if ctx.Err() != nil {
 			return // another leader goes on: what this one did not finish is not failed
 		}
-		out.ID, out.Generation, out.From, out.To = s.ID, s.Generation, s.State, out.to
-		_, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, &out.AdvanceSwitch))
-		switch {
-		case err == nil:
-			log.Info("switch step", "from", s.State, "to", out.to, "took", time.Since(began).Round(10*time.Microsecond), "note", out.Note)
-		case errors.Is(err, api.ErrStaleGeneration):
-			// The record moved on: an unknown outcome turned out to have happened.
-		case errors.Is(err, api.ErrOutcomeUnknown):
-			log.Warn("the outcome of a step's entry is unknown, asking", "from", s.State, "to", out.to, "error", err)
-			d.settle(ctx)
-		case out.to == fsm.StatePromoting:
-			// Refused at the commit point (it was aborted): the step looks again.
-			log.Warn("the commit was refused", "error", err)
-		default:
-			log.Error("a step's entry was refused", "from", s.State, "to", out.to, "error", err)
-			d.pause(ctx, 200*time.Millisecond)
-		}
+		d.advance(ctx, s, out, time.Since(began))
 	}
+}
+
+// run takes one step. Before the commit an operator's abort cuts it short.
+func (d *driver) run(ctx context.Context, s *fsm.Switch, step func(*driver, context.Context, *fsm.Switch) outcome) outcome {
+	if s.Committed() || s.State == fsm.StateRollingBack {
+		return step(d, ctx, s)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		for {
+			changed := d.cfg.Store.Changed()
+			if d.aborted() != nil {
+				cancel()
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
+		}
+	})
+	return step(d, ctx, s)
+}
+
+// advance proposes what a step brought. Whatever becomes of that, the record
+// says how to go on.
+func (d *driver) advance(ctx context.Context, s *fsm.Switch, out outcome, took time.Duration) {
+	log := d.log.With("switch", s.ID, "from", s.State, "to", out.to)
+	out.ID, out.Generation, out.From, out.To = s.ID, s.Generation, s.State, out.to
+	_, err := refused(d.cfg.Store.ProposeInTerm(ctx, d.term, fsm.Header{}, &out.AdvanceSwitch))
+	switch {
+	case err == nil:
+		log.Info("switch step", "took", took.Round(10*time.Microsecond), "note", out.Note)
+		return
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, api.ErrOutcomeUnknown):
+		log.Warn("the outcome of a step's entry is unknown, asking", "error", err)
+		d.settle(ctx)
+		return
+	}
+	// Also refused: what an entry in doubt did already, what was aborted at the
+	// commit point, and everything when this keeper does not lead any more.
+	if now := d.cfg.Store.State().Switch(s.ID); now == nil || now.State != s.State {
+		return
+	}
+	log.Warn("a step's entry was refused, beginning the step again", "error", err)
+	pause(ctx, refusedPause)
 }
 
 // settle waits until the state shows every entry of this term that was in
@@ -105,66 +170,26 @@ func (d *driver) settle(ctx context.Context) {
 		if err == nil {
 			return
 		}
-		d.pause(ctx, 50*time.Millisecond)
+		pause(ctx, refusedPause)
 	}
 }
 
-func (d *driver) pause(ctx context.Context, wait time.Duration) {
+func pause(ctx context.Context, wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-time.After(wait):
+	case <-timer.C:
 	}
 }
 
-// retry calls f until it succeeds, refuses for good (final) or ctx ends; the
-// last error is returned. Pauses grow from 10 to 500 ms.
-func (d *driver) retry(ctx context.Context, final func(error) bool, f func(ctx context.Context) error) error {
-	wait := 10 * time.Millisecond
-	for {
-		attempt, cancel := context.WithTimeout(ctx, d.cfg.CallTimeout)
-		err := f(attempt)
-		cancel()
-		if err == nil || ctx.Err() != nil || final(err) {
-			return err
-		}
-		d.pause(ctx, wait)
-		wait = min(2*wait, 500*time.Millisecond)
-	}
-}
-
-// lasting reports whether asking again cannot help: the other side answered,
-// and what it said does not change by itself. No connection, a deadline and an
-// unknown outcome are worth another try.
-func lasting(err error) bool {
-	code, _ := api.CodeOf(err)
-	switch code {
-	case api.NetConnect, api.Deadline, api.OutcomeUnknown, api.Busy, api.NotReady, api.Cancelled:
-		return false
-	}
-	return true
-}
-
-// never is for orders that must be obeyed in the end.
-func never(error) bool { return false }
-
-// stale reports whether the other side has seen a higher stamp: this order is
-// late, and somebody else goes on.
-func stale(err error) bool { return errors.Is(err, api.ErrStaleGeneration) }
-
-// stamp is the stamp of the state that the record is in.
-func (d *driver) stamp(s *fsm.Switch) api.Stamp {
-	stamp := api.Stamp{Epoch: s.Epoch, Generation: s.Generation}
-	if g := d.cfg.Store.State().Group(s.Group); g != nil && g.Generation == s.Generation {
+// stampOfSwitch is the stamp of the state that the record of a switch is in.
+func stampOfSwitch(state *fsm.State, s *fsm.Switch) api.Stamp {
+	stamp := api.Stamp{Epoch: s.Epoch, Generation: s.Generation, Step: fsm.StepIdle}
+	if g := state.Group(s.Group); s.IsOpen() && g != nil && g.Generation == s.Generation {
 		stamp.Step = g.Step
 	}
 	return stamp
-}
-
-// agent gives an order to the agent of a datasource.
-func (d *driver) agent(ctx context.Context, s *fsm.Switch, address, name string, body any) (api.AgentState, error) {
-	var state api.AgentState
-	err := order(ctx, &d.agents, address, name, stamped(d.stamp(s), s.ID), body, &state)
-	return state, err
 }
 
 // aborted is the operator's wish to undo, as an error; nil without one.
@@ -175,6 +200,32 @@ func (d *driver) aborted() error {
 	return nil
 }
 
+// went reports whether a switch has been in that state.
+func went(s *fsm.Switch, state string) bool {
+	for _, step := range s.Steps {
+		if step.State == state {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *driver) requested(context.Context, *fsm.Switch) outcome {
 	return next(fsm.StatePreflight, "")
+}
+
+// over is called when the switch has ended: proxies of one that was rolled back
+// are told to write again, without waiting for their heartbeats.
+func (d *driver) over(ctx context.Context, s *fsm.Switch) {
+	if s.State != fsm.StateRolledBack {
+		d.log.Info("switch done", "switch", s.ID, "group", s.Group, "primary", s.ToAddress)
+		return
+	}
+	d.log.Warn("switch rolled back", "switch", s.ID, "code", s.Code, "reason", s.Error)
+	if !went(s, fsm.StateStopping) {
+		return // no proxy was told anything
+	}
+	if _, err := d.recoverProxies(ctx, s, s.From, d.source(s)); err != nil && ctx.Err() == nil {
+		d.log.Warn("a proxy was not told to write again; its heartbeat tells it", "switch", s.ID, "error", err)
+	}
 }

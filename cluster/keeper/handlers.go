@@ -182,7 +182,7 @@ func read[B any](ctx context.Context, k *Keeper, c *call[B]) (*fsm.State, error)
 	}
 	c.meta = c.meta.With(api.MetaIndex, strconv.FormatUint(state.Index(), 10)).
 		With(api.MetaTerm, strconv.FormatUint(state.Term(), 10)).
-		With(api.MetaServedBy, k.cfg.Group.Status().Name)
+		With(api.MetaServedBy, k.name())
 	return state, nil
 }
 

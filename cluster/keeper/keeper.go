@@ -104,12 +104,17 @@ type Keeper struct {
 	log      hclog.Logger
 	handlers wire.Handlers
 
+	name     func() string // of this keeper; never changes
+	memberID func() string
+	waits    waits
+
 	proxies wire.InvokeRoute // by proxy key
 	agents  wire.InvokeRoute // by datasource address
 
-	term     atomic.Uint64 // that this keeper leads with its duties running, 0 otherwise
-	presence *presence
-	pushes   *pushes
+	term       atomic.Uint64 // that this keeper leads with its duties running, 0 otherwise
+	presence   *presence
+	pushes     *pushes
+	publishing chan struct{} // holds one token: versions are published one after the other
 
 	mu      sync.Mutex
 	drivers *drivers // of the running term, nil when this keeper does not lead
@@ -123,7 +128,11 @@ func New(cfg Config) (*Keeper, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	k := &Keeper{cfg: cfg, log: cfg.Logger, presence: newPresence(), pushes: newPushes()}
+	k := &Keeper{
+		cfg: cfg, log: cfg.Logger, waits: defaultWaits, presence: newPresence(), pushes: newPushes(), publishing: make(chan struct{}, 1),
+		name:     sync.OnceValue(func() string { return cfg.Group.Status().Name }),
+		memberID: sync.OnceValue(func() string { return cfg.Group.Status().MemberID }),
+	}
 	k.handlers = k.handlerTable()
 	return k, nil
 }
@@ -142,7 +151,7 @@ func (k *Keeper) leads() error {
 		return nil
 	}
 	hint := k.cfg.Leadership.Leader()
-	if hint.ID == "" || hint.ID == k.cfg.Group.Status().MemberID {
+	if hint.ID == "" || hint.ID == k.memberID() {
 		return api.Errorf(api.NoLeader, "no leader: the keepers are electing one, try again")
 	}
 	return notLeader(hint)

@@ -3,6 +3,9 @@ package keeper
 import (
 	"context"
 	"sync"
+	"time"
+
+	"github.com/zerokeeper/zero/transport/api"
 )
 
 // drivers are the goroutines of one term: those that drive switches, and what
@@ -16,9 +19,14 @@ type drivers struct {
 	switches map[string]bool // that have a driver
 }
 
-// maxBackground bounds the background work of a term; more is left to the next
-// heartbeat, which asks again.
-const maxBackground = 256
+const (
+	// maxBackground bounds the background work of a term; more is left to the
+	// next heartbeat, which asks again.
+	maxBackground = 256
+	// sweepInterval is how often the leader looks for open switches that nobody
+	// drives.
+	sweepInterval = time.Second
+)
 
 // lead runs the duties of one term. It is called after the term's barrier was
 // applied, so that the state is the newest.
@@ -34,13 +42,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 
 	d.wg.Go(func() { k.watchPresence(ctx, term) })
 	d.wg.Go(func() { k.expireSessions(ctx, term) })
-	for _, s := range k.cfg.Store.State().Switches() {
-		if s.IsOpen() {
-			k.log.Info("taking over an open switch", "switch", s.ID, "state", s.State, "term", term)
-			k.startDriver(s.ID)
-		}
-	}
-	<-ctx.Done()
+	k.driveOpenSwitches(ctx)
 
 	k.term.Store(0)
 	k.mu.Lock()
@@ -52,33 +54,81 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	return nil
 }
 
-// background runs f within the term that runs now; without one it does not.
-func (k *Keeper) background(f func(ctx context.Context)) {
+// driveOpenSwitches gives every open switch a driver, until the term ends: those
+// that an earlier term left, and those whose request was given up before its
+// outcome was known, and which nobody else would ever end.
+func (k *Keeper) driveOpenSwitches(ctx context.Context) {
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	for {
+		for _, g := range k.cfg.Store.State().Groups() {
+			if g.OpenSwitch != "" && k.startDriver(g.OpenSwitch) {
+				k.log.Info("taking over an open switch", "switch", g.OpenSwitch)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+		}
+	}
+}
+
+// background runs f within the term that runs now; false when there is none, or
+// too much runs already.
+func (k *Keeper) background(f func(ctx context.Context)) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.drivers
 	if d == nil || k.backlog.Load() >= maxBackground {
-		return
+		return false
 	}
 	k.backlog.Add(1)
 	d.wg.Go(func() {
 		defer k.backlog.Add(-1)
 		f(d.ctx)
 	})
+	return true
 }
 
-// startDriver drives an open switch in this term, unless it is driven already.
-func (k *Keeper) startDriver(id string) {
+// carryOn runs f to its end within the term, whatever becomes of the request
+// that began it. When the request or the term ends first, what f would have
+// answered is not known.
+func carryOn[T any](ctx context.Context, k *Keeper, f func(ctx context.Context) T) (T, error) {
+	answer := make(chan T, 1)
+	var none T
+	if !k.background(func(ctx context.Context) {
+		if t := f(ctx); ctx.Err() == nil {
+			answer <- t
+		}
+		close(answer)
+	}) {
+		return none, api.Errorf(api.OutcomeUnknown, "this keeper does not lead any more, or has too much to do")
+	}
+	select {
+	case t, ok := <-answer:
+		if !ok {
+			return none, api.Errorf(api.OutcomeUnknown, "this keeper does not lead any more")
+		}
+		return t, nil
+	case <-ctx.Done():
+		return none, api.Errorf(api.OutcomeUnknown, "the request's time is over: %v", ctx.Err())
+	}
+}
+
+// startDriver drives an open switch in this term; false when it is driven
+// already, or no term runs: then the next leader finds it in the state.
+func (k *Keeper) startDriver(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.drivers
 	if d == nil {
-		return // the next leader finds it in the state
+		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.switches[id] {
-		return
+		return false
 	}
 	d.switches[id] = true
 	d.wg.Go(func() {
@@ -87,4 +137,5 @@ func (k *Keeper) startDriver(id string) {
 		delete(d.switches, id)
 		d.mu.Unlock()
 	})
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/zerokeeper/zero/fsm"
@@ -12,9 +13,7 @@ import (
 
 func (k *Keeper) nodeStatus(context.Context, *call[struct{}]) (api.NodeStatusAnswer, error) {
 	status := k.cfg.Group.Status()
-	state := k.cfg.Store.State()
-	hash := state.Hash()
-	status.Hash, status.HashIndex, status.Version = hex.EncodeToString(hash[:]), state.Index(), k.cfg.Version
+	status.Version = k.cfg.Version
 	return status, nil
 }
 
@@ -127,7 +126,8 @@ func (k *Keeper) proxyActivate(ctx context.Context, c *call[api.ProxyRef]) (none
 
 // proxyDrop unregisters a proxy. It is told first, and off the list when it has
 // stopped writing: a switch in between still counts it. The last one that is up
-// stays, unless it is forced.
+// stays, unless it is forced; the state machine has the last word on that, and
+// one that it keeps is told to go on.
 func (k *Keeper) proxyDrop(ctx context.Context, c *call[api.ProxyRef]) (none, error) {
 	if err := k.leads(); err != nil {
 		return none{}, err
@@ -141,13 +141,18 @@ func (k *Keeper) proxyDrop(ctx context.Context, c *call[api.ProxyRef]) (none, er
 	}
 	key := proxyKey(p.Cluster, p.ID)
 	if _, ok := k.proxies.Get(key); ok {
-		ctx, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
-		defer cancel()
-		if err := order(ctx, &k.proxies, key, api.UnregisterProxy, nil, api.UnregisterProxyRequest{Reason: c.body.Reason}, nil); err != nil {
-			return none{}, fmt.Errorf("proxy %s was not told, and stays on the list: %w", p.ID, err)
+		attempt, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
+		err := order(attempt, &k.proxies, key, api.UnregisterProxy, nil, api.UnregisterProxyRequest{Reason: c.body.Reason}, nil)
+		cancel()
+		if err != nil {
+			return none{}, fmt.Errorf("proxy %s did not confirm that it stopped, and stays on the list: %w", p.ID, err)
 		}
 	}
-	return none{}, k.unregister(ctx, c.req, p.Cluster, p.ID, c.body.Reason, true)
+	err = k.unregister(ctx, c.req, p.Cluster, p.ID, c.body.Reason, c.body.Force)
+	if errors.Is(err, &api.Error{Code: api.LastProxy}) { // another left at the same moment
+		k.activateInBackground(p.Cluster, p.ID)
+	}
+	return none{}, err
 }
 
 func (k *Keeper) proxiesUp(cluster string) int {

@@ -105,6 +105,7 @@ func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
 			}
 		}
 		k.presence.forget(state)
+		k.pushes.forget()
 	}
 }
 
@@ -130,43 +131,4 @@ func (k *Keeper) expired(state *fsm.State) []fsm.Command {
 		}
 	}
 	return commands
-}
-
-// expireSessions forgets client sessions that were not used for SessionIdle on
-// this leader's monotonic clock.
-func (k *Keeper) expireSessions(ctx context.Context, term uint64) {
-	type seen struct {
-		used int64
-		at   time.Time
-	}
-	last := map[string]seen{}
-	tick := time.NewTicker(max(k.cfg.SessionIdle/10, 10*time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := time.Now()
-		current := map[string]seen{}
-		idle := &fsm.ExpireSessions{}
-		for _, s := range k.cfg.Store.State().Sessions() {
-			entry := last[s.ID]
-			if entry.at.IsZero() || entry.used != s.Used {
-				entry = seen{s.Used, now}
-			}
-			current[s.ID] = entry
-			if now.Sub(entry.at) >= k.cfg.SessionIdle && len(idle.Sessions) < 1000 {
-				idle.Sessions = append(idle.Sessions, fsm.SessionUse{ID: s.ID, Used: s.Used})
-			}
-		}
-		last = current
-		if len(idle.Sessions) == 0 {
-			continue
-		}
-		if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, idle)); err != nil && ctx.Err() == nil {
-			k.log.Warn("cannot expire idle client sessions", "sessions", len(idle.Sessions), "error", err)
-		}
-	}
 }

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
@@ -12,10 +13,14 @@ import (
 // proxyKey is a proxy's terminal id: its id within its cluster.
 func proxyKey(cluster, id string) string { return cluster + "/" + id }
 
-// Connected is called when a connection said Hello. A proxy or agent that
-// comes again takes the place of its older connection.
+// Connected is called when a connection said Hello. The command connection of a
+// proxy or agent carries the orders to it; when it comes again, the new one
+// takes the place of the older.
 func (k *Keeper) Connected(inv *wire.Invoker) {
 	who := inv.Principal()
+	if who.ConnectionType != wire.ConnectionCommand {
+		return
+	}
 	var replaced *wire.Invoker
 	switch who.Role {
 	case api.RoleProxy:
@@ -45,20 +50,23 @@ func (k *Keeper) ProxyRegisterProcessor(ctx context.Context, c *call[api.ProxyRe
 		return none{}, err
 	}
 	hello := c.who.Hello
-	if c.body.ClusterName == "" {
-		c.body.ClusterName = hello.Cluster
-	}
-	if c.body.Address == "" {
-		c.body.Address = hello.Address
-	}
-	if c.body.ClusterName != hello.Cluster {
+	if c.body.ClusterName != "" && c.body.ClusterName != hello.Cluster {
 		return none{}, api.Errorf(api.BadRequest, "proxy %s said Hello for cluster %q and registers in %q", c.who.ID, hello.Cluster, c.body.ClusterName)
 	}
-	_, err := k.propose(ctx, c.req, &fsm.RegisterProxy{Cluster: hello.Cluster, ID: c.who.ID, Address: c.body.Address, Version: c.body.Version, Incarnation: hello.Incarnation})
-	if err == nil {
-		k.log.Info("proxy registered", "cluster", hello.Cluster, "proxy", c.who.ID, "address", c.body.Address)
+	return none{}, k.register(ctx, c.req, c.who, c.body.Address, c.body.Version)
+}
+
+// register puts a proxy on the list; an empty address is that of its Hello.
+func (k *Keeper) register(ctx context.Context, req *wire.Request, who wire.Principal, address, version string) error {
+	hello := who.Hello
+	if address == "" {
+		address = hello.Address
 	}
-	return none{}, err
+	_, err := k.propose(ctx, req, &fsm.RegisterProxy{Cluster: hello.Cluster, ID: who.ID, Address: address, Version: version, Incarnation: hello.Incarnation})
+	if err == nil {
+		k.log.Info("proxy registered", "cluster", hello.Cluster, "proxy", who.ID, "address", address)
+	}
+	return err
 }
 
 // ProxyUnregisterProcessor takes the proxy off the list; the last one that is
@@ -84,28 +92,31 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 	if err := k.leads(); err != nil {
 		return api.HeartbeatAnswer{}, err
 	}
-	cluster, id := c.who.Hello.Cluster, c.who.ID
-	row := k.cfg.Store.State().Proxy(cluster, id)
+	if known := []string{api.StatusReady, api.StatusUp, api.StatusLost, api.StatusUnreg}; !slices.Contains(known, c.body.Status) {
+		return api.HeartbeatAnswer{}, api.Errorf(api.BadRequest, "%s: no status %q: one of %v", c.req.Name, c.body.Status, known)
+	}
+	hello := c.who.Hello
+	row := k.cfg.Store.State().Proxy(hello.Cluster, c.who.ID)
+	if row != nil && row.Incarnation != hello.Incarnation {
+		row = nil // of the process before this one
+	}
 	switch {
+	case row == nil && c.body.Status == api.StatusReady:
+		if err := k.register(ctx, &wire.Request{}, c.who, c.body.Address, ""); err != nil {
+			return api.HeartbeatAnswer{}, err
+		}
 	case row == nil && c.body.Status == api.StatusUp:
 		// A proxy that believes to be up and is not on the list must fetch its
 		// configuration first (original, C4).
-		k.activateInBackground(cluster, id)
-		return k.proxyAnswer(cluster, id, c.body.Seq), nil
-	case row == nil && c.body.Status == api.StatusReady:
-		if _, err := k.ProxyRegisterProcessor(ctx, &call[api.ProxyRegisterRequest]{req: &wire.Request{Name: c.req.Name}, who: c.who, body: api.ProxyRegisterRequest{Address: c.body.Address}}); err != nil {
-			return api.HeartbeatAnswer{}, err
-		}
-	case row == nil || row.Status == fsm.StatusUnreg:
-		return k.proxyAnswer(cluster, id, c.body.Seq), nil // not on the list: its beats do not count
+		k.activateInBackground(hello.Cluster, c.who.ID)
 	}
-	k.presence.beatProxy(proxyKey(cluster, id), c.body)
-	if row != nil && row.Incarnation == c.who.Hello.Incarnation {
+	k.presence.beatProxy(proxyKey(hello.Cluster, c.who.ID), c.body)
+	if row != nil && row.Status != fsm.StatusUnreg {
 		if err := k.followProxy(ctx, row, c.body); err != nil {
 			return api.HeartbeatAnswer{}, err
 		}
 	}
-	return k.proxyAnswer(cluster, id, c.body.Seq), nil
+	return k.proxyAnswer(c.who, c.body.Seq), nil
 }
 
 // followProxy proposes what a heartbeat changed: lost proxies that are heard
@@ -115,38 +126,44 @@ func (k *Keeper) followProxy(ctx context.Context, row *fsm.Proxy, beat api.Proxy
 		return k.unregister(ctx, &wire.Request{}, row.Cluster, row.ID, "it says so", true)
 	}
 	if row.Status == fsm.StatusLost || (row.Status == fsm.StatusReady && beat.Status == api.StatusUp) {
-		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusUp})); err != nil {
+		if err := k.record(ctx, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusUp}); err != nil {
 			return err
 		}
 		k.log.Info("proxy up", "cluster", row.Cluster, "proxy", row.ID, "was", row.Status)
 	}
 	if beat.ConfVersion != row.ConfVersion || beat.ConfError != row.ConfError {
 		ack := &fsm.AckConfig{Cluster: row.Cluster, ID: row.ID, Incarnation: row.Incarnation, ConfigID: beat.ConfVersion, Error: beat.ConfError}
-		if _, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, ack)); err != nil {
+		if err := k.record(ctx, ack); err != nil {
 			return err
 		}
 	}
 	live := k.cfg.Store.State().LiveConfig(row.Cluster)
-	if live != nil && beat.ConfVersion != live.ConfigID && beat.ConfError == "" {
+	if live != nil && beat.ConfVersion != live.ConfigID && (beat.ConfError == "" || !k.pushes.wasRefused(proxyKey(row.Cluster, row.ID), live.ConfigID)) {
 		k.pushInBackground(row.Cluster, row.ID)
 	}
 	return nil
 }
 
 // proxyAnswer is what a proxy is told: its status, the live configuration, and
-// what holds for each host group of its cluster (R4).
-func (k *Keeper) proxyAnswer(cluster, id string, seq uint64) api.HeartbeatAnswer {
+// what holds for each host group of its cluster (R4). One that is not on the
+// list is not asked in a switch, and so is told to hold.
+func (k *Keeper) proxyAnswer(who wire.Principal, seq uint64) api.HeartbeatAnswer {
 	state := k.cfg.Store.State()
+	cluster := who.Hello.Cluster
 	answer := api.HeartbeatAnswer{Seq: seq, IntervalMS: k.cfg.HeartbeatInterval.Milliseconds(), Grants: []api.Grant{}}
-	if row := state.Proxy(cluster, id); row != nil {
+	listed := false
+	if row := state.Proxy(cluster, who.ID); row != nil && row.Incarnation == who.Hello.Incarnation {
 		answer.Status = row.Status
+		listed = row.Status != fsm.StatusUnreg
 	}
 	if live := state.LiveConfig(cluster); live != nil {
 		answer.ConfVersion = live.ConfigID
 	}
 	for _, g := range state.Groups() {
 		if g.Cluster == cluster {
-			answer.Grants = append(answer.Grants, grant(state, g))
+			one := grant(state, g)
+			one.Open = one.Open && listed
+			answer.Grants = append(answer.Grants, one)
 		}
 	}
 	return answer

@@ -39,17 +39,31 @@ var (
 	errUnknown  = errors.New("outcome unknown")
 )
 
-// plainError is what a plain client is told.
-func plainError(err error) error {
+// updateError is what a plain client is told of an update that failed.
+func updateError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, api.ErrNoLeader), errors.Is(err, api.ErrNotLeader), errors.Is(err, api.ErrNotReady):
+	case undone(err):
 		return errNoLeader
 	case errors.Is(err, api.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return errUnknown
 	}
 	return err
+}
+
+// queryError is what a plain client is told of a query that failed: nothing is
+// in doubt, whatever became of it.
+func queryError(err error) error {
+	if updateError(err) == errUnknown || errors.Is(err, api.ErrDeadline) {
+		return errNoLeader
+	}
+	return updateError(err)
+}
+
+// undone reports whether there was no leader that could have done it.
+func undone(err error) bool {
+	return errors.Is(err, api.ErrNoLeader) || errors.Is(err, api.ErrNotLeader) || errors.Is(err, api.ErrNotReady) || errors.Is(err, wire.ErrNotSent)
 }
 
 // Update stores data under the two keys.
@@ -59,7 +73,7 @@ func (s Sections) Update(ctx context.Context, id, section, data []byte) error {
 		body := wire.UpdateRequest{ID: id, Section: section, Data: data}
 		_, err = s.k.cfg.Peer.CallAt(ctx, leader, api.SectionForward, wire.Meta{{Key: api.MetaCommand, Value: "update"}}, body.Append(nil))
 	}
-	return plainError(err)
+	return updateError(err)
 }
 
 // Query reads what is stored under the two keys; timestamp is in unix seconds.
@@ -73,17 +87,15 @@ func (s Sections) Query(ctx context.Context, id, section []byte) (timestamp int6
 	}
 	leader, ok := s.elsewhere(err)
 	if !ok {
-		return 0, nil, false, plainError(err)
+		return 0, nil, false, queryError(err)
 	}
 	body := wire.QueryRequest{ID: id, Section: section}
 	resp, err := s.k.cfg.Peer.CallAt(ctx, leader, api.SectionForward, wire.Meta{{Key: api.MetaCommand, Value: "query"}}, body.Append(nil))
 	switch {
 	case errors.Is(err, api.ErrKeyMissing):
 		return 0, nil, false, nil
-	case errors.Is(err, api.ErrOutcomeUnknown): // of a read: nothing is in doubt
-		return 0, nil, false, errNoLeader
 	case err != nil:
-		return 0, nil, false, plainError(err)
+		return 0, nil, false, queryError(err)
 	}
 	answer, err := wire.DecodeQueryResponse(resp.Data)
 	return answer.Timestamp, answer.Data, err == nil, err

@@ -15,6 +15,9 @@ import (
 // with "wait": false when it was accepted. Its id is in the answer's metadata.
 func (k *Keeper) ClusterDatasourcesSwitchProcessor(ctx context.Context, c *call[api.ClusterDatasourcesSwitchRequest]) (none, error) {
 	byOperator := c.who.Role == api.RoleOperator
+	if g := k.cfg.Store.State().Group(c.body.HostGroup); !byOperator && g != nil && g.Cluster != c.who.Hello.Cluster {
+		return none{}, api.Errorf(api.Forbidden, "host group %s belongs to cluster %s, the proxy %s to %s", g.Name, g.Cluster, c.who.ID, c.who.Hello.Cluster)
+	}
 	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
 		Group: c.body.HostGroup, From: c.body.FromIndex, To: c.body.ToIndex, Kind: fsm.KindPlanned,
 		Reason: c.body.Reason, RequestedBy: c.who.Role + " " + c.who.ID, ByOperator: byOperator,

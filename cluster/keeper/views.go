@@ -130,7 +130,7 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 			add("proxy %s is %s", p.ID, p.Status)
 		case p.ConfError != "":
 			add("proxy %s refused a configuration: %s", p.ID, p.ConfError)
-		case !p.Connected:
+		case !p.Connected && k.term.Load() != 0: // another keeper does not know
 			add("proxy %s is not connected to the leader", p.ID)
 		}
 		if live := state.LiveConfig(p.Cluster); live != nil && p.Status == api.StatusUp && p.ConfError == "" && p.ConfVersion != live.ConfigID {

@@ -4,7 +4,9 @@
 // primary, kills the leading keeper, switches back, and reports what the clients
 // saw.
 //
-//	demo [-bin DIR] [-once] [-report FILE]
+//	demo [-bin DIR] [-once] [-report FILE] [-switches N]
+//
+// With -switches it measures that many planned switches instead.
 //
 // It exits 0 only if no client saw an error, and no acknowledged row was lost or
 // written twice.
@@ -30,20 +32,21 @@ func main() {
 	bin := flag.String("bin", "", "directory with zerokeeper, zeroproxy, zeroagent and zeroctl; they are built when it is empty")
 	once := flag.Bool("once", false, "end after the report")
 	report := flag.String("report", "demo-report.json", "file for the report")
+	switches := flag.Int("switches", 0, "measure so many planned switches instead of the play, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, *bin, *report, *once))
+	os.Exit(run(ctx, *bin, *report, *once || *switches > 0, *switches))
 }
 
 // run is the demonstration; its result is the exit code.
-func run(ctx context.Context, bin, reportFile string, once bool) int {
+func run(ctx context.Context, bin, reportFile string, once bool, switches int) int {
 	f, err := fleet.New(fleet.Options{BinDir: bin, KeepOnFailure: true})
 	if err != nil {
 		return fail(err)
 	}
-	d := &demo{fleet: f, began: time.Now()}
-	playing, cancel := context.WithTimeout(ctx, limit)
+	d := &demo{fleet: f, began: time.Now(), switches: switches}
+	playing, cancel := context.WithTimeout(ctx, limit+time.Duration(switches)*10*time.Second)
 	defer cancel()
 	report, err := d.play(playing)
 	if err == nil {

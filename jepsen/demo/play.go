@@ -19,6 +19,7 @@ const (
 	connections = 8                     // to each proxy
 	every       = 40 * time.Millisecond // between two writes of a connection
 	steady      = 10 * time.Second      // before each event: what is normal
+	between     = 3 * time.Second       // before each of many switches
 	after       = time.Second           // behind the end of a switch: still part of it
 	killSpan    = 8 * time.Second       // from the kill of the leader: what clients saw of it
 	putEvery    = 20 * time.Millisecond // between two tries to write through the keepers
@@ -32,6 +33,9 @@ type demo struct {
 	load  *load.Load
 	dbs   []*sql.DB
 	began time.Time
+
+	switches int // how many to measure, instead of the play; 0: play
+	primary  int // index of the server that is the primary at the end
 }
 
 // say tells what happens.
@@ -50,6 +54,11 @@ func (d *demo) play(ctx context.Context) (*report, error) {
 	}
 	defer d.load.Stop()
 	r := &report{}
+	if d.switches > 0 {
+		err := d.manySwitches(ctx, r)
+		d.load.Stop()
+		return r, errors.Join(err, d.examine(ctx, r))
+	}
 	d.say("writing: %d connections to each of %d proxies, half of them transactions; %s of it to see what is normal", connections, len(d.stage.Proxies), steady)
 	for _, scene := range []func(context.Context, *report) error{
 		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 1) },
@@ -65,6 +74,21 @@ func (d *demo) play(ctx context.Context) (*report, error) {
 	}
 	d.load.Stop()
 	return r, d.examine(ctx, r)
+}
+
+// manySwitches measures: planned switches there and back, as many as were asked
+// for, with a pause before each.
+func (d *demo) manySwitches(ctx context.Context, r *report) error {
+	for i := range d.switches {
+		if err := wait(ctx, between); err != nil {
+			return err
+		}
+		if err := d.plannedSwitch(ctx, r, (i+1)%2); err != nil {
+			return err
+		}
+	}
+	d.primary = d.switches % 2
+	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -157,7 +181,7 @@ func (d *demo) killLeader(ctx context.Context, r *report) error {
 		return err
 	}
 	span := load.Span{From: begin, To: begin.Add(killSpan)}
-	k := keeperReport{Gap: ms(d.load.Gap(span)), Steady: ms(d.load.Gap(load.Span{From: begin.Add(-steady), To: begin})), PutAfter: ms(back)}
+	k := &keeperReport{Gap: ms(d.load.Gap(span)), Steady: ms(d.load.Gap(load.Span{From: begin.Add(-steady), To: begin})), PutAfter: ms(back)}
 	k.count(d.load.Failures(span))
 	r.KeeperKill = k
 	d.say("another keeper leads: `zeroctl section put` worked again %.0f ms after the kill; through the proxies the longest pause was %.0f ms (normal: %.0f ms), %d client errors", k.PutAfter, k.Gap, k.Steady, k.total())
@@ -173,7 +197,7 @@ func (d *demo) examine(ctx context.Context, r *report) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyLimit)
 	defer cancel()
 	d.say("counting the rows on every server")
-	if err := d.stage.CaughtUp(ctx, 0); err != nil {
+	if err := d.stage.CaughtUp(ctx, d.primary); err != nil {
 		return err
 	}
 	for _, server := range d.stage.Servers {
@@ -219,5 +243,5 @@ func (d *demo) lookAround(w io.Writer) {
 	for _, k := range d.stage.Keepers {
 		fmt.Fprintf(w, "  curl %s\n", k.URL("/metrics"))
 	}
-	fmt.Fprintf(w, "  logs: %s/*/\n", d.fleet.Dir())
+	fmt.Fprintf(w, "  logs: %s/*.log\n", d.fleet.Dir())
 }

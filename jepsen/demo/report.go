@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/load"
@@ -15,7 +16,7 @@ import (
 // report is what the clients saw. Times are in milliseconds.
 type report struct {
 	Switches         []switchReport `json:"switches"`
-	KeeperKill       keeperReport   `json:"keeper_kill"`
+	KeeperKill       *keeperReport  `json:"keeper_kill,omitempty"`
 	RowsAcknowledged int            `json:"rows_acknowledged"`
 	RowsLost         int            `json:"rows_lost"`    // on the server that lacks most
 	RowsDoubled      int            `json:"rows_doubled"` // on the server that has most
@@ -91,11 +92,22 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\nWhat the clients saw\n\n")
 	fmt.Fprintf(w, "  %-34s %12s %12s %10s\n", "", "longest", "normally", "client")
 	fmt.Fprintf(w, "  %-34s %12s %12s %10s\n", "", "pause", "", "errors")
+	if len(r.Switches) > 2 {
+		blackouts := make([]float64, 0, len(r.Switches))
+		for _, s := range r.Switches {
+			blackouts = append(blackouts, s.Blackout)
+		}
+		slices.Sort(blackouts)
+		at := func(percent int) float64 { return blackouts[min(len(blackouts)*percent/100, len(blackouts)-1)] }
+		fmt.Fprintf(w, "  %d planned switches: pause p50 %.0f ms, p95 %.0f ms, longest %.0f ms\n", len(blackouts), at(50), at(95), at(100))
+	}
 	for _, s := range r.Switches {
 		fmt.Fprintf(w, "  %-34s %9.0f ms %9.0f ms %10d\n", "planned switch "+s.ID, s.Blackout, s.Steady, s.total())
 	}
-	fmt.Fprintf(w, "  %-34s %9.0f ms %9.0f ms %10d\n", "leading keeper killed", r.KeeperKill.Gap, r.KeeperKill.Steady, r.KeeperKill.total())
-	fmt.Fprintf(w, "\n  writing through the keepers worked again %.0f ms after the kill\n", r.KeeperKill.PutAfter)
+	if k := r.KeeperKill; k != nil {
+		fmt.Fprintf(w, "  %-34s %9.0f ms %9.0f ms %10d\n", "leading keeper killed", k.Gap, k.Steady, k.total())
+		fmt.Fprintf(w, "\n  writing through the keepers worked again %.0f ms after the kill\n", k.PutAfter)
+	}
 	fmt.Fprintf(w, "  %d rows acknowledged, %.0f writes a second, latency p50 %.1f ms, p99 %.1f ms\n", r.RowsAcknowledged, r.WritesPerSecond, r.LatencyP50, r.LatencyP99)
 	fmt.Fprintf(w, "  %d acknowledged rows lost, %d written twice, %d transactions in part; %d client errors in all\n", r.RowsLost, r.RowsDoubled, r.RowsPartial, r.ClientErrors)
 }

@@ -13,5 +13,6 @@
 //     error at once, with the end of its log.
 //   - A process that ends without having been told to is remembered, and Close reports it.
 //
-// KEEP=1 in the environment keeps the directory (data, logs) after Close. The package runs on Linux only.
+// KEEP=1 in the environment keeps the directory (data, logs) after Close, KEEP=0 removes it also after a failure. The
+// package runs on Linux only.
 package fleet

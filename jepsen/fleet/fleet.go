@@ -23,7 +23,7 @@ type Options struct {
 	BinDir string
 	// TempDir is where the fleet's directory is made. Empty: os.TempDir(). It must be short: socket paths have 107 bytes.
 	TempDir string
-	// Keep leaves the directory in place at Close, as KEEP=1 does.
+	// Keep leaves the directory in place at Close. KEEP=1 and KEEP=0 in the environment overrule Keep and KeepOnFailure.
 	Keep bool
 	// KeepOnFailure leaves the directory in place at Close after Fail was called or when Close finds a process that ended
 	// by itself.
@@ -74,8 +74,8 @@ func New(opts Options) (*Fleet, error) {
 	if opts.Logger == nil {
 		opts.Logger = hclog.NewNullLogger()
 	}
-	if keep, err := strconv.ParseBool(os.Getenv("KEEP")); err == nil && keep {
-		opts.Keep = true
+	if keep, err := strconv.ParseBool(os.Getenv("KEEP")); err == nil {
+		opts.Keep, opts.KeepOnFailure = keep, keep
 	}
 	dir, err := os.MkdirTemp(opts.TempDir, "zero-")
 	if err != nil {

@@ -101,6 +101,7 @@ func TestCloseEndsAStartUnderWay(t *testing.T) {
 func TestKeep(t *testing.T) {
 	tests := []struct {
 		name string
+		env  string
 		opts Options
 		fail bool
 		kept bool
@@ -109,9 +110,12 @@ func TestKeep(t *testing.T) {
 		{name: "Keep", opts: Options{Keep: true}, kept: true},
 		{name: "KeepOnFailure, good", opts: Options{KeepOnFailure: true}, kept: false},
 		{name: "KeepOnFailure, failed", opts: Options{KeepOnFailure: true}, fail: true, kept: true},
+		{name: "KEEP=1", env: "1", kept: true},
+		{name: "KEEP=0", env: "0", opts: Options{KeepOnFailure: true}, fail: true, kept: false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("KEEP", tt.env)
 			var out bytes.Buffer
 			tt.opts.TempDir, tt.opts.Output = t.TempDir(), &out
 			f, err := New(tt.opts)

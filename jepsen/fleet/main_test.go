@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv("FLEET_DEATH"); how != "" {
 		actDying(how)
 	}
+	os.Unsetenv("KEEP") // meant for fleets that somebody wants to look at, not for those of these tests
 	goleak.VerifyTestMain(m)
 }
 

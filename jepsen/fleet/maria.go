@@ -101,6 +101,9 @@ func (f *Fleet) newMaria(ctx context.Context, cfg MariaConfig) (*Maria, error) {
 		_ = m.db.Close() // the server is dead by then, which is all that it could complain about
 		return nil
 	})
+	if err := os.Mkdir(m.tmp(), 0o700); err != nil {
+		return nil, err
+	}
 	if err := os.CopyFS(m.data, os.DirFS(template)); err != nil {
 		return nil, fmt.Errorf("copy the template of the data directory: %w", err)
 	}
@@ -121,7 +124,7 @@ func (m *Maria) args() []string {
 	args := []string{
 		"--no-defaults", // must come first
 		"--datadir=" + m.data, "--socket=" + m.socket, "--pid-file=" + filepath.Join(filepath.Dir(m.data), "mysqld.pid"),
-		"--port=" + port, "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500",
+		"--tmpdir=" + m.tmp(), "--port=" + port, "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500",
 		"--report-host=127.0.0.1", "--report-port=" + port,
 		"--server-id=" + strconv.FormatUint(uint64(m.serverID), 10), "--gtid-strict-mode=1",
 		"--log-bin=binlog", "--log-slave-updates=1", "--binlog-format=ROW", "--sync-binlog=1", "--relay-log=relay",
@@ -134,6 +137,9 @@ func (m *Maria) args() []string {
 	}
 	return append(args, asRoot()...)
 }
+
+// tmp is the server's own: a server that starts removes every temporary table in its tmpdir, those of others too.
+func (m *Maria) tmp() string { return filepath.Join(filepath.Dir(m.data), "tmp") }
 
 // asRoot is the option without which MariaDB refuses to run as root.
 func asRoot() []string {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,12 +29,13 @@ func TestMaria(t *testing.T) {
 			row, err := m.Row(ctx, `SELECT @@server_id id, @@read_only ro, @@gtid_strict_mode strict, @@log_slave_updates updates,
 				@@sync_binlog sync, @@innodb_flush_log_at_trx_commit flush, @@rpl_semi_sync_master_wait_point wait,
 				@@rpl_semi_sync_master_timeout timeout, @@slave_parallel_mode mode, @@slave_parallel_threads threads,
-				@@gtid_binlog_state state`)
+				@@gtid_binlog_state state, @@tmpdir tmp`)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for name, want := range map[string]string{"id": fmt.Sprint(i + 1), "ro": "1", "strict": "1", "updates": "1", "sync": "1",
-				"flush": "1", "wait": "AFTER_SYNC", "timeout": "86400000", "mode": "optimistic", "threads": "4", "state": ""} {
+				"flush": "1", "wait": "AFTER_SYNC", "timeout": "86400000", "mode": "optimistic", "threads": "4", "state": "",
+				"tmp": filepath.Join(m.Dir(), "tmp")} {
 				if row[name] != want {
 					t.Errorf("%s: %s is %q, want %q", m.Name(), name, row[name], want)
 				}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,13 +23,14 @@ func (f *Fleet) mariaTemplate(ctx context.Context) (string, error) {
 }
 
 func (f *Fleet) installMaria(ctx context.Context, dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	tmp := dir + "-tmp" // see Maria.tmp
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(tmp, 0o700)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
 	args := append([]string{
-		"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir=" + dir,
+		"--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--datadir=" + dir, "--tmpdir=" + tmp,
 		"--innodb-log-file-size=" + mariaLogSize, "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin",
 	}, asRoot()...)
 	res, err := f.Run(ctx, "mariadb-install-db", args...)

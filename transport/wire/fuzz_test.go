@@ -2,7 +2,12 @@ package wire
 
 import (
 	"bytes"
+	"context"
+	"io"
+	"net"
+	"slices"
 	"testing"
+	"time"
 )
 
 func FuzzReadFrame(f *testing.F) {
@@ -75,5 +80,49 @@ func FuzzBodies(f *testing.F) {
 		check("query response", found.Append(nil), err)
 		traffic, err := DecodeTrafficRequest(b)
 		check("traffic request", traffic.Append(nil), err)
+	})
+}
+
+// FuzzInvoker sends arbitrary messages, each in a good frame, to a live invoker: it
+// must neither panic nor hang, and end when the peer does.
+func FuzzInvoker(f *testing.F) {
+	var all []byte
+	for _, m := range sampleMessages() {
+		b, err := AppendMessage(nil, &m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, uint8(len(b)))
+		all = append(all, b...)
+	}
+	f.Add(all, uint8(20))
+	f.Fuzz(func(t *testing.T, b []byte, cut uint8) {
+		here, there := net.Pipe()
+		inv, err := NewInvoker(there, Principal{}, Config{Handler: echo, MaxQueued: 1 << 16})
+		if err != nil {
+			t.Fatal(err)
+		}
+		served, read := make(chan struct{}), make(chan struct{})
+		go func() { defer close(served); inv.Serve(context.Background()) }() //nolint:errcheck // it ends as the peer does
+		go func() { defer close(read); io.Copy(io.Discard, here) }()         //nolint:errcheck // same
+		pending := make(chan struct{})
+		go func() { defer close(pending); inv.Call(t.Context(), "N", nil, nil) }() //nolint:errcheck // answered by chance
+		for part := range slices.Chunk(b, int(cut)+1) {
+			frame, err := AppendFrame(nil, OpInvoke, Mask{}, part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := here.Write(frame); err != nil {
+				break
+			}
+		}
+		here.Close()
+		for _, ch := range []chan struct{}{served, read, pending} {
+			select {
+			case <-ch:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it hangs")
+			}
+		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/zerokeeper/zero/fsm"
@@ -20,10 +19,10 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 	from, candidate := d.source(s), d.candidate(s)
 	checks = append(checks, identityCheck("primary identity", from, d.cfg.Store.State()), identityCheck("candidate identity", candidate, d.cfg.Store.State()))
 	servers, err := d.examineServers(ctx, s, from)
-	checks = append(checks, servers...)
-	checks = append(checks, d.checkLoad(ctx, s), d.checkBinlog(ctx, s))
-	if err != nil {
+	if checks = append(checks, servers...); err != nil {
 		checks = append(checks, fsm.Check{Rule: "both agents answer", Input: err.Error(), Detail: "agents must be up and reach their servers"})
+	} else {
+		checks = append(checks, d.checkLoad(ctx, s), d.checkBinlog(ctx, s))
 	}
 	out := next(fsm.StateVoting, "")
 	if err := d.aborted(); err != nil {
@@ -41,6 +40,8 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 			code = api.ClusterStatus
 		case ruleLoad:
 			code = api.LoadHigh
+		case ruleLoadFetch:
+			code = api.LoadFetchFailed
 		case ruleBinlog:
 			code = api.BinlogInconsistent
 		}
@@ -64,6 +65,8 @@ const (
 	ruleProxies = "every proxy is up"
 	ruleLoad    = "candidate load"
 	ruleBinlog  = "candidate binlog delay"
+
+	ruleLoadFetch = "candidate load is known"
 )
 
 // checkProxies: every proxy of the cluster must be up and connected, else some
@@ -88,16 +91,6 @@ func (d *driver) checkProxies(s *fsm.Switch) fsm.Check {
 	return check
 }
 
-// source and candidate are the two datasources as they were when the switch
-// was requested.
-func (d *driver) source(s *fsm.Switch) api.Datasource {
-	return api.Datasource{Address: s.FromAddress, ServerID: s.FromServer}
-}
-
-func (d *driver) candidate(s *fsm.Switch) api.Datasource {
-	return api.Datasource{Address: s.ToAddress, ServerID: s.ToServer}
-}
-
 // identityCheck: the server behind an address is the one that the switch was
 // requested for (R24).
 func identityCheck(rule string, want api.Datasource, state *fsm.State) fsm.Check {
@@ -119,7 +112,7 @@ func (d *driver) examineServers(ctx context.Context, s *fsm.Switch, primary api.
 		HostGroup: s.Group, Role: api.BinlogSlave, Primary: primary, PrimaryVersion: state.Version,
 		MaxLagMS: time.Duration(s.Settings.BinlogWait).Milliseconds(), Peers: d.identities(s),
 	}
-	candidate, err := d.examine(ctx, s, s.ToAddress, body)
+	candidate, err := d.examine(ctx, s.ToAddress, body)
 	if err != nil {
 		return nil, fmt.Errorf("candidate %s: %w", s.ToAddress, err)
 	}
@@ -128,15 +121,15 @@ func (d *driver) examineServers(ctx context.Context, s *fsm.Switch, primary api.
 	if candidate.State.Binlog != nil {
 		body.CandidateState = candidate.State.Binlog.GTIDBinlogState
 	}
-	examined, err := d.examine(ctx, s, s.FromAddress, body)
+	examined, err := d.examine(ctx, s.FromAddress, body)
 	if err != nil {
 		return checks, fmt.Errorf("primary %s: %w", s.FromAddress, err)
 	}
 	return append(checks, named("primary", examined.Checks)...), nil
 }
 
-func (d *driver) examine(ctx context.Context, s *fsm.Switch, address string, body api.PreflightDatasourceRequest) (answer api.PreflightAnswer, err error) {
-	err = order(ctx, &d.agents, address, api.PreflightDatasource, stamped(d.stamp(s), s.ID), body, &answer)
+func (d *driver) examine(ctx context.Context, address string, body api.PreflightDatasourceRequest) (answer api.PreflightAnswer, err error) {
+	err = order(ctx, &d.agents, address, api.PreflightDatasource, d.meta(), body, &answer)
 	return answer, err
 }
 
@@ -170,7 +163,7 @@ func (d *driver) checkLoad(ctx context.Context, s *fsm.Switch) fsm.Check {
 	}
 	var load api.Load
 	if err := order(ctx, &d.agents, s.ToAddress, api.LoadFetch, nil, api.LoadFetchRequest{}, &load); err != nil {
-		return fsm.Check{Rule: ruleLoad, Input: err.Error(), Detail: "the load could not be fetched"}
+		return fsm.Check{Rule: ruleLoadFetch, Input: err.Error(), Detail: "the load could not be fetched"}
 	}
 	safe := float64(s.Settings.SafeLoad) / 1000
 	return fsm.Check{Rule: ruleLoad, OK: load.Load1 <= safe, Input: fmt.Sprintf("load1 %.2f of %d cores, safe_load %.2f", load.Load1, load.Cores, safe)}
@@ -202,69 +195,4 @@ func (d *driver) checkBinlog(ctx context.Context, s *fsm.Switch) fsm.Check {
 		check.OK = true
 	}
 	return check
-}
-
-// voting asks every proxy for its vote, unless an operator or the
-// configuration made that needless. No answer is no vote, never an abort.
-func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
-	if err := d.aborted(); err != nil {
-		return undo(fsm.StateRolledBack, err)
-	}
-	rule := ""
-	switch {
-	case s.ByOperator:
-		rule = "skipped: operator"
-	case !s.Settings.NeedVote:
-		rule = "skipped: config"
-	}
-	if rule != "" {
-		out := next(fsm.StateStopping, rule)
-		out.VoteRule = rule
-		return out
-	}
-	proxies := d.cfg.Store.State().Proxies(s.Cluster)
-	votes := make([]fsm.Vote, len(proxies))
-	var all sync.WaitGroup
-	for i, p := range proxies {
-		all.Go(func() { votes[i] = d.vote(ctx, s, p) })
-	}
-	all.Wait()
-	yes := 0
-	for _, v := range votes {
-		if v.Vote {
-			yes++
-		}
-		if _, err := refused(d.cfg.Store.ProposeInTerm(ctx, d.term, fsm.Header{}, &fsm.CastVote{Generation: s.Generation, Vote: v})); err != nil {
-			return undo(fsm.StateRolledBack, fmt.Errorf("record the vote of %s: %w", v.Proxy, err))
-		}
-	}
-	rule = fmt.Sprintf("%d of %d proxies voted for it; more than %d%% needed, or all", yes, len(votes), s.Settings.VoteRatio)
-	out := next(fsm.StateStopping, rule)
-	if passed := yes > 0 && (yes*100 > len(votes)*s.Settings.VoteRatio || yes == len(votes)); !passed {
-		out = undo(fsm.StateRolledBack, api.Errorf(api.TooFewVotes, "too few votes: %s", rule))
-	}
-	out.VoteRule = rule
-	return out
-}
-
-// vote is one proxy's vote, or why there is none.
-func (d *driver) vote(ctx context.Context, s *fsm.Switch, p *fsm.Proxy) fsm.Vote {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.VoteTimeout)
-	defer cancel()
-	v := fsm.Vote{Switch: s.ID, Proxy: p.ID, FromIndex: s.From, ToIndex: s.To}
-	var answer api.ProxyVote
-	err := order(ctx, &d.proxies, proxyKey(p.Cluster, p.ID), api.ProxyVoteFetch, stamped(d.stamp(s), s.ID), api.ProxyVoteFetchRequest{HostGroup: s.Group, ToIndex: s.To}, &answer)
-	switch {
-	case err != nil:
-		v.NoAnswer = err.Error()
-		return v
-	case answer.HostGroup != s.Group || answer.FromIndex != s.From || answer.ToIndex != s.To:
-		v.NoAnswer = fmt.Sprintf("it voted on %s from %d to %d", answer.HostGroup, answer.FromIndex, answer.ToIndex)
-		return v
-	}
-	v.Vote, v.Failures, v.Error, v.TargetReachable = answer.Vote, answer.Failures, answer.Error, answer.TargetReachable
-	if answer.LastSuccess != nil {
-		v.LastSuccess = answer.LastSuccess.UnixNano()
-	}
-	return v
 }

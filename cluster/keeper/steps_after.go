@@ -1,0 +1,162 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zerokeeper/zero/fsm"
+	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
+)
+
+// tellEvery is how often a failure that is tried again without end is logged.
+const tellEvery = 10 * time.Second
+
+// promoting is behind the commit point: there is only forward. The new primary
+// is promoted, the other replicas begin to follow it meanwhile: a first commit
+// there may need one of them to acknowledge it.
+//
+// When it is writable the proxies are pointed at it while the entry of the next
+// state is written: their stamp is the commit's, whose entry is applied (R6),
+// and they hold still.
+func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
+	if d.followed == nil {
+		follow := d.meta()
+		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, follow, d.waits.role) })
+	}
+	body := api.PromoteDatasourceRequest{HostGroup: s.Group, Primary: d.candidate(s), ReplicaSet: s.Members}
+	var told time.Time
+	err := d.retry(ctx, d.waits.role, func(error) bool { return false }, func(ctx context.Context) error {
+		promoted, err := d.agent(ctx, s.ToAddress, api.PromoteDatasource, d.meta(), body)
+		if err == nil && promoted.ReadOnly {
+			err = api.Errorf(api.NotReady, "%s is still read-only", s.ToAddress)
+		}
+		if err != nil && time.Since(told) > tellEvery {
+			told = time.Now()
+			d.log.Warn("the new primary is not promoted yet, trying again", "switch", s.ID, "datasource", s.ToAddress, "error", err)
+		}
+		return err
+	})
+	if err != nil { // only the term's end gets here
+		return outcome{}
+	}
+	d.pointProxies(ctx, s)
+	return next(fsm.StateSwitching, s.ToAddress+" is writable")
+}
+
+func (d *driver) pointProxies(ctx context.Context, s *fsm.Switch) {
+	if d.pointed != nil {
+		return // promoting began it
+	}
+	meta := d.meta()
+	body := api.SwitchProxyDatasourceRequest{HostGroup: s.Group, ToIndex: s.To, Primary: d.candidate(s)}
+	d.pointed = d.begin(func() (int, error) {
+		return d.everyProxy(ctx, s, d.waits.point, func(ctx context.Context, proxy string) error {
+			return order(ctx, &d.proxies, proxy, api.SwitchProxyDatasource, meta, body, nil)
+		})
+	})
+}
+
+// switching points every proxy at the new primary; they hold still. One that is
+// slow to answer is not waited for, it would keep the others held: it is
+// pointed when it is told to recover, or by its heartbeat.
+func (d *driver) switching(ctx context.Context, s *fsm.Switch) outcome {
+	d.pointProxies(ctx, s) // does nothing unless an earlier leader promoted
+	<-d.pointed.done
+	return next(fsm.StateRecovering, noteOf(fmt.Sprintf("%d proxies switched", d.pointed.n), d.pointed.err))
+}
+
+// recovering lets the held writes go on, on the new primary.
+func (d *driver) recovering(ctx context.Context, s *fsm.Switch) outcome {
+	n, err := d.recoverProxies(ctx, s, s.To, d.candidate(s))
+	return next(fsm.StateRepointing, noteOf(fmt.Sprintf("%d proxies write again", n), err))
+}
+
+// recoverProxies lets every proxy write to the primary. One that points
+// elsewhere missed an order before, and is pointed first.
+func (d *driver) recoverProxies(ctx context.Context, s *fsm.Switch, index int, primary api.Datasource) (int, error) {
+	meta := d.meta()
+	body := api.RecoverWritingProxyDatasourceRequest{HostGroup: s.Group, Index: index, Primary: primary}
+	point := api.SwitchProxyDatasourceRequest{HostGroup: s.Group, ToIndex: index, Primary: primary}
+	return d.everyProxy(ctx, s, d.waits.inform, func(ctx context.Context, proxy string) error {
+		err := order(ctx, &d.proxies, proxy, api.RecoverWritingProxyDatasource, meta, body, nil)
+		if code, _ := api.CodeOf(err); code != api.IdentityMismatch && code != api.NotReady {
+			return err
+		}
+		if err := order(ctx, &d.proxies, proxy, api.SwitchProxyDatasource, meta, point, nil); err != nil {
+			return err
+		}
+		return order(ctx, &d.proxies, proxy, api.RecoverWritingProxyDatasource, meta, body, nil)
+	})
+}
+
+// repointing waits until the other servers follow the new primary, as they
+// were told while it was promoted.
+func (d *driver) repointing(ctx context.Context, s *fsm.Switch) outcome {
+	if d.followed != nil {
+		<-d.followed.done
+	}
+	if d.followed == nil || d.followed.err != nil {
+		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, d.meta(), d.waits.repoint) })
+		<-d.followed.done
+	}
+	if err := d.followed.err; err != nil {
+		if ctx.Err() == nil {
+			d.log.Warn("not every replica follows the new primary", "switch", s.ID, "error", err)
+		}
+		return next(fsm.StateDone, fmt.Sprintf("%d replicas follow %s; not yet, their agents go on: %s", d.followed.n, s.ToAddress, oneLine(err)))
+	}
+	return next(fsm.StateDone, fmt.Sprintf("%d replicas follow %s", d.followed.n, s.ToAddress))
+}
+
+// repoint tells the other members to follow the new primary. A replica whose
+// agent is away is not waited for, nor one that cannot follow as it is: their
+// agents go on, or say what is wrong. The old primary was there a moment ago.
+func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wait time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	var (
+		all  sync.WaitGroup
+		mu   sync.Mutex
+		errs []error
+		done int
+	)
+	for _, address := range s.Members {
+		if address == s.ToAddress {
+			continue
+		}
+		all.Go(func() {
+			body := api.FollowDatasourceRequest{HostGroup: s.Group, Replica: datasource(d.cfg.Store.State(), address), Primary: d.candidate(s)}
+			final := func(err error) bool {
+				return lasting(err) || address != s.FromAddress && errors.Is(err, wire.ErrNotConnected)
+			}
+			err := d.retry(ctx, d.waits.role, final, func(ctx context.Context) error {
+				_, err := d.agent(ctx, address, api.FollowDatasource, meta, body)
+				return err
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", address, err))
+				return
+			}
+			done++
+		})
+	}
+	all.Wait()
+	return done, errors.Join(errs...)
+}
+
+func noteOf(text string, err error) string {
+	if err == nil {
+		return text
+	}
+	return text + "; not yet: " + oneLine(err)
+}
+
+// oneLine joins the lines of joined errors.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
