@@ -137,10 +137,7 @@ func (n *Node) configurationError(err error) error {
 // enrol writes the keeper's record, if it differs.
 func (n *Node) enrol(ctx context.Context, proof Proof, req api.KeeperJoinRequest) error {
 	record := fsm.RegisterMember{
-		ID: req.MemberID, Name: req.Name, Address: req.Address, HTTP: req.HTTP, Version: req.Version, Incarnation: req.Incarnation,
-	}
-	if req.MemberID == n.ID() {
-		record.FeatureLevel = n.cfg.FeatureLevel // of others the request does not say it: 0, unknown
+		ID: req.MemberID, Name: req.Name, Address: req.Address, HTTP: req.HTTP, Version: req.Version, FeatureLevel: req.FeatureLevel, Incarnation: req.Incarnation,
 	}
 	if known := n.State().Member(req.MemberID); known != nil && *known == fsm.Member(record) {
 		return nil

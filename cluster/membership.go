@@ -145,6 +145,8 @@ func (n *Node) record() fsm.Member {
 		HTTP:        n.cfg.HTTPAdvertise,
 		Version:     n.cfg.Version,
 		Incarnation: id.Incarnation,
+
+		FeatureLevel: n.cfg.FeatureLevel,
 	}
 }
 
@@ -156,7 +158,6 @@ func (n *Node) recorded() bool {
 	if !ok || string(server.Address) != own.Address || known == nil {
 		return false
 	}
-	own.FeatureLevel = known.FeatureLevel // a Join does not carry it
 	return *known == own
 }
 
@@ -171,6 +172,8 @@ func (n *Node) joinRequest() api.KeeperJoinRequest {
 		Version:     own.Version,
 		ClusterID:   n.ClusterID(),
 		Incarnation: own.Incarnation,
+
+		FeatureLevel: own.FeatureLevel,
 	}
 }
 

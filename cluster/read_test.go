@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 )
@@ -96,12 +98,18 @@ func TestProofBeginsAfterTheQuestion(t *testing.T) {
 	}
 }
 
+// scrape is what a monitor reads of a node's metrics.
+func scrape(t *testing.T, n *Node) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(n.cfg.Registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}
+
 // metric reads one number as a scrape shows it.
 func metric(t *testing.T, n *Node, name string) float64 {
 	t.Helper()
-	w := httptest.NewRecorder()
-	NewHealth(n.cfg.Registry).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for line := range strings.Lines(w.Body.String()) {
+	for line := range strings.Lines(scrape(t, n)) {
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
 			if err != nil {
@@ -110,7 +118,7 @@ func metric(t *testing.T, n *Node, name string) float64 {
 			return v
 		}
 	}
-	t.Fatalf("no metric %s in:\n%s", name, w.Body)
+	t.Fatalf("no metric %s in:\n%s", name, scrape(t, n))
 	return 0
 }
 

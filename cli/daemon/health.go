@@ -33,7 +33,7 @@ var errNotReady = errors.New("starting")
 // health holds a daemon's checks and its readiness.
 type health struct {
 	mu     sync.RWMutex
-	checks []Check
+	checks []*probe
 	state  error // nil when ready
 	gauge  *prometheus.GaugeVec
 }
@@ -50,8 +50,8 @@ func newHealth(registry *prometheus.Registry) *health {
 func (h *health) add(c Check) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.checks = slices.DeleteFunc(h.checks, func(o Check) bool { return o.Name == c.Name })
-	h.checks = append(h.checks, c)
+	h.checks = slices.DeleteFunc(h.checks, func(p *probe) bool { return p.Name == c.Name })
+	h.checks = append(h.checks, &probe{Check: c})
 }
 
 // setState makes the daemon ready (nil) or says why it is not.
@@ -62,15 +62,15 @@ func (h *health) setState(err error) {
 }
 
 // list is what /livez or /readyz asks.
-func (h *health) list(live bool) []Check {
+func (h *health) list(live bool) []*probe {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if live {
-		return slices.DeleteFunc(slices.Clone(h.checks), func(c Check) bool { return !c.Live })
+		return slices.DeleteFunc(slices.Clone(h.checks), func(p *probe) bool { return !p.Live })
 	}
 	state := h.state
-	started := Check{Name: "started", Run: func(context.Context) error { return state }}
-	return append([]Check{started}, h.checks...)
+	started := &probe{Check: Check{Name: "started", Run: func(context.Context) error { return state }}}
+	return append([]*probe{started}, h.checks...)
 }
 
 // handler answers 200 when every check passes and 503 else. It lists the checks
@@ -86,7 +86,7 @@ func (h *health) handler(live bool) http.Handler {
 				fmt.Fprintf(&report, "[-] %s excluded\n", c.Name)
 				continue
 			}
-			err := run(r.Context(), c)
+			err := c.run(r.Context())
 			value := 1.0
 			if err != nil {
 				healthy, value = false, 0
@@ -110,9 +110,51 @@ func (h *health) handler(live bool) http.Handler {
 	})
 }
 
-// run runs a check with its bound.
-func run(ctx context.Context, c Check) error {
+// probe is a check whose runs are shared: requests that come while it runs wait
+// for the same answer, so that a check that hangs is one goroutine however often
+// it is asked for.
+type probe struct {
+	Check
+	mu      sync.Mutex
+	current *probing // nil while the check does not run
+}
+
+type probing struct {
+	done chan struct{}
+	err  error
+}
+
+// run is the check's answer, within checkTimeout.
+func (p *probe) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	return c.Run(ctx)
+	now := p.start()
+	select {
+	case <-now.done:
+		return now.err
+	case <-ctx.Done():
+		return fmt.Errorf("the check did not answer within %v", checkTimeout)
+	}
+}
+
+// start runs the check, unless it runs already. Its time does not end with the
+// request that started it: others may wait too.
+func (p *probe) start() *probing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current != nil {
+		return p.current
+	}
+	now := &probing{done: make(chan struct{})}
+	p.current = now
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+		defer cancel()
+		now.err = p.Run(ctx)
+		p.mu.Lock()
+		p.current = nil
+		p.mu.Unlock()
+		close(now.done)
+	}()
+	return now
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -123,5 +124,30 @@ func TestConnectionsAreBounded(t *testing.T) {
 	ln.Close()
 	for range accepted {
 		t.Error("accepted after Close")
+	}
+}
+
+// Requests that come at once share one run of a check, and one that hangs is
+// one goroutine.
+func TestHangingCheckIsOneGoroutine(t *testing.T) {
+	release := make(chan struct{})
+	var runs atomic.Int32
+	p := &probe{Check: Check{Name: "slow", Run: func(context.Context) error {
+		runs.Add(1)
+		<-release
+		return nil
+	}}}
+	first := p.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		if err := p.run(ctx); err == nil {
+			t.Error("a check that hangs passed")
+		}
+	}
+	close(release)
+	<-first.done
+	if n := runs.Load(); n != 1 {
+		t.Errorf("%d runs", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -64,7 +65,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	defer peers.Close()
 	node, err := o.openNode(ctx, env, raftListener, peers)
 	if err != nil {
-		return err
+		return final(err)
 	}
 	k, err := keeper.New(keeper.Config{
 		Store: node, Group: node, Leadership: node, Peer: peers, Logger: env.Log.Named("keeper"), Version: daemon.Version, Dev: o.dev,
@@ -83,11 +84,10 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	serve("frames", func(ctx context.Context) error { return server.Serve(ctx, frames) })
 	serve("duties", k.Run)
 
-	health := cluster.NewHealth(env.Registry)
-	node.AddHealth(health)
-	for _, path := range []string{"/livez", "/readyz", "/leaderz"} {
-		env.HTTP.Handle("GET "+path, health.Handler())
+	for _, c := range node.Checks() {
+		env.AddCheck(daemon.Check(c))
 	}
+	env.HTTP.Handle("GET /leaderz", leaderHandler(node))
 	env.Ready(true)
 	env.Log.Info("serving", "name", o.name, "member", node.ID(), "listen", listener.Addr(), "http", env.HTTPAddr)
 
@@ -96,10 +96,25 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	case err = <-node.Fatal():
 		err = fmt.Errorf("this keeper stops itself: %w", err)
 	case err = <-failed:
+		select { // the node's own reason, when that is what ended the others
+		case fatal := <-node.Fatal():
+			err = fmt.Errorf("this keeper stops itself: %w", fatal)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	return errors.Join(err, node.Close(closing))
+	return errors.Join(final(err), node.Close(closing))
+}
+
+// final marks what a restart cannot mend: a data directory that is refused, by
+// this keeper or by the group.
+func final(err error) error {
+	refused := errors.Is(err, cluster.ErrDirectory) && !errors.Is(err, cluster.ErrInUse)
+	if refused || errors.Is(err, api.ErrForbidden) || errors.Is(err, &api.Error{Code: api.ForeignCluster}) {
+		return fmt.Errorf("%w: %w", daemon.ErrNoRestart, err)
+	}
+	return err
 }
 
 // peerClient is how this keeper asks the others.
@@ -125,6 +140,18 @@ func (o *options) openNode(ctx context.Context, env *daemon.Env, raftListener ne
 	cfg.Listener, cfg.Logger, cfg.Registry = raftListener, env.Log.Named("cluster"), env.Registry
 	cfg.Peers = cluster.PeersOver(peers)
 	return cluster.Open(ctx, cfg)
+}
+
+// leaderHandler is 200 on the leader only, for load balancers and scripts.
+func leaderHandler(node *cluster.Node) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if err := node.Leading(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 }
 
 // countConnections exports what the server counts.

@@ -21,8 +21,12 @@ import (
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
-// testTiming is quick, but bears two busy cores under the race detector.
-var testTiming = cluster.Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond}
+// groupTiming is quick, but bears two busy cores under the race detector. A
+// keeper alone has nobody to wait for.
+var (
+	groupTiming = cluster.Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond}
+	aloneTiming = cluster.Timing{Heartbeat: 10 * time.Millisecond, Election: 10 * time.Millisecond, Lease: 10 * time.Millisecond, Commit: 5 * time.Millisecond}
+)
 
 // member is one keeper of a test, its parts wired as the program zerokeeper
 // wires them.
@@ -77,10 +81,13 @@ func startMember(t *testing.T, log hclog.Logger, name string, listener net.Liste
 		t.Fatal(err)
 	}
 	cfg := cluster.DefaultConfig()
-	cfg.Name, cfg.Advertise, cfg.Listener, cfg.Timing, cfg.Now, cfg.Version = name, m.address, raftListener, testTiming, clock.now, "test"
+	cfg.Name, cfg.Advertise, cfg.Listener, cfg.Timing, cfg.Now, cfg.Version = name, m.address, raftListener, groupTiming, clock.now, "test"
 	cfg.Logger = m.log.Named("cluster")
+	cfg.Logger.SetLevel(hclog.Info)
 	cfg.Dev, cfg.BootstrapExpect, cfg.Join, cfg.Peers = len(group) == 0, len(group), group, cluster.PeersOver(m.peers)
-	if !cfg.Dev {
+	if cfg.Dev {
+		cfg.Timing = aloneTiming
+	} else {
 		cfg.DataDir = t.TempDir()
 	}
 	if m.node, err = cluster.Open(t.Context(), cfg); err != nil {
@@ -177,7 +184,7 @@ func (s sections) Query(ctx context.Context, id, section []byte) (int64, []byte,
 // clock stamps proposals; tests move it on to end a cooldown.
 type clock struct{ ahead atomic.Int64 }
 
-func (c *clock) now() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // fleet is a keeper, or three, and what is connected to them.
@@ -196,7 +203,7 @@ type fleet struct {
 func newFleet(t *testing.T, size int, tune tuning) *fleet {
 	t.Helper()
 	f := &fleet{t: t, clock: new(clock), tape: new(tape), logs: new(syncBuffer)}
-	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: f.logs})
+	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: f.logs, IndependentLevels: true})
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s\norders:\n%s", f.logs, f.tape)

@@ -23,6 +23,8 @@ const (
 func document(write, basic, switches string) string {
 	return fmt.Sprintf(`basic:
   config_name: shop
+  user: probe
+  password: ${env:PROBE}
 %s
 switch:
   frequency: 10

@@ -403,4 +403,6 @@ type KeeperJoinRequest struct {
 	Version     string `json:"version"`
 	ClusterID   string `json:"clusterId,omitempty"`
 	Incarnation string `json:"incarnation,omitempty"`
+	// FeatureLevel is the highest level of commands that the keeper's program knows.
+	FeatureLevel uint32 `json:"featureLevel,omitempty"`
 }

@@ -13,34 +13,45 @@ import (
 // MaxFile bounds what Read takes, in bytes.
 const MaxFile = 4 << 20
 
-// Write replaces the file. When it returns nil, data is on the disk.
-func Write(path string, data []byte, perm fs.FileMode) (err error) {
+// ErrDamaged: a file is there and cannot be understood.
+var ErrDamaged = errors.New("file is damaged")
+
+// Write replaces the file. When it returns nil, data is on the disk. When it
+// fails, the file holds the old content, or, if only the directory could not be
+// synced, either.
+func Write(path string, data []byte, perm fs.FileMode) error {
+	if err := replace(path, data, perm); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func replace(path string, data []byte, perm fs.FileMode) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, errors.Join(err, tmp.Close(), os.Remove(tmp.Name())))
-		}
-	}()
-	if err := tmp.Chmod(perm); err != nil {
 		return err
 	}
-	if _, err := tmp.Write(data); err != nil {
-		return err
+	err = fill(tmp, data, perm)
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
 	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
 	return syncDir(dir)
+}
+
+// fill writes, syncs and closes a fresh file.
+func fill(f *os.File, data []byte, perm fs.FileMode) error {
+	err := f.Chmod(perm)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 func syncDir(dir string) error {
@@ -82,7 +93,7 @@ func Read(path string) ([]byte, error) {
 }
 
 // ReadJSON reads the file into v. found is false when there is no file; a file
-// that cannot be read or decoded is an error that says what to do.
+// that cannot be decoded is ErrDamaged and says what to do.
 func ReadJSON(path string, v any) (found bool, err error) {
 	data, err := Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +103,7 @@ func ReadJSON(path string, v any) (found bool, err error) {
 		return false, err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("%s is damaged (%w): move it away to start without it", path, err)
+		return false, fmt.Errorf("%s: %w (%w): move it away to start without it", path, ErrDamaged, err)
 	}
 	return true, nil
 }

@@ -1,6 +1,8 @@
 package durable
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +41,12 @@ func TestFailedWriteLeavesTheOldFile(t *testing.T) {
 	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
+	if err := Write(filepath.Join(dir, "none", "d"), []byte("x"), 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("into a directory that is not there: %v", err)
+	}
+	if err := WriteJSON(path, func() {}); err == nil {
+		t.Error("what JSON cannot hold was written")
+	}
 }
 
 func TestReadJSON(t *testing.T) {
@@ -56,7 +64,7 @@ func TestReadJSON(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadJSON(path, &v); err == nil || !strings.Contains(err.Error(), "move it away") {
+	if _, err := ReadJSON(path, &v); err == nil || !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "move it away") {
 		t.Errorf("a damaged file: %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, MaxFile+1), 0o600); err != nil {

@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"bytes"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func parseLoad(text string) api.LoadAvg {
 			break
 		}
 		v, err := strconv.ParseFloat(field, 64)
-		if err != nil {
+		if err != nil || !finite(v) {
 			return api.LoadAvg{}
 		}
 		values[i] = v
@@ -54,7 +55,7 @@ func parseMemory(data []byte) float64 {
 			continue
 		}
 		value, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil {
+		if err != nil || !finite(value) {
 			continue
 		}
 		switch name {
@@ -64,11 +65,15 @@ func parseMemory(data []byte) float64 {
 			available = value
 		}
 	}
-	if total <= 0 || available > total {
+	if total <= 0 || available < 0 || available > total {
 		return 0
 	}
 	return 1 - available/total
 }
+
+// finite reports whether JSON has the number: one that it has not would keep a
+// heartbeat from being sent.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // times are ticks of all processors since the machine started.
 type times struct{ busy, all uint64 }

@@ -10,14 +10,18 @@ func TestParse(t *testing.T) {
 	if got, want := parseLoad("0.52 0.58 0.59 1/467 12345\n"), (api.LoadAvg{Avg1Min: 0.52, Avg5Min: 0.58, Avg15Min: 0.59}); got != want {
 		t.Errorf("load %+v, want %+v", got, want)
 	}
-	if got := parseLoad("x y z"); got != (api.LoadAvg{}) {
-		t.Errorf("garbage is the load %+v", got)
+	for _, garbage := range []string{"x y z", "NaN 1 2", "1 +Inf 2", ""} {
+		if got := parseLoad(garbage); got != (api.LoadAvg{}) {
+			t.Errorf("%q is the load %+v", garbage, got)
+		}
 	}
 	if got := parseMemory([]byte("MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    250 kB\n")); got != 0.75 {
 		t.Errorf("memory %v, want 0.75", got)
 	}
-	if got := parseMemory([]byte("MemTotal: x\n\n:\n")); got != 0 {
-		t.Errorf("garbage is the memory load %v", got)
+	for _, garbage := range []string{"MemTotal: x\n\n:\n", "MemTotal: NaN kB\nMemAvailable: 1 kB\n", "MemTotal: 1 kB\nMemAvailable: -Inf kB\nMemAvailable: -2 kB\n"} {
+		if got := parseMemory([]byte(garbage)); got != 0 {
+			t.Errorf("%q is the memory load %v", garbage, got)
+		}
 	}
 	if got, want := parseCPU([]byte("cpu  10 1 4 80 5 0 0 0 0 0\ncpu0 1\n")), (times{15, 100}); got != want {
 		t.Errorf("cpu %+v, want %+v", got, want)
