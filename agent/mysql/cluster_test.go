@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// The tests run against real servers: a, b and c, which TestMain starts once.
+// The tests run against real servers: a, b and c, which the first test that needs them starts.
 // Everything under test logs in with the accounts that InitSQL makes; root is
 // only for arranging and looking.
 const (
@@ -31,9 +32,14 @@ const (
 )
 
 var cluster struct {
-	nodes  []*node
-	absent string // why there are no servers
+	once  sync.Once
+	dir   string
+	nodes []*node
+	err   error
 }
+
+// errAbsent means that there is no database server to test with.
+var errAbsent = errors.New("mariadbd is not installed (package mariadb-server)")
 
 // node is one real server.
 type node struct {
@@ -46,34 +52,30 @@ type node struct {
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(runWithServers(m))
+	code := m.Run()
+	stopCluster()
+	os.Exit(code)
 }
 
-func runWithServers(m *testing.M) int {
-	if _, err := exec.LookPath("mariadbd"); err != nil {
-		cluster.absent = "mariadbd is not installed (package mariadb-server)"
-		if os.Getenv("CI") == "true" {
-			fmt.Fprintln(os.Stderr, "FAIL:", cluster.absent)
-			return 1
+// needCluster starts the servers for the first test that needs them.
+func needCluster(t *testing.T) {
+	t.Helper()
+	cluster.once.Do(func() {
+		if _, err := exec.LookPath("mariadbd"); err != nil {
+			cluster.err = errAbsent
+			fmt.Fprintln(os.Stderr, "SKIPPING all tests against a real server:", errAbsent)
+			return
 		}
-		fmt.Fprintln(os.Stderr, "SKIPPING all tests against a real server:", cluster.absent)
-		return m.Run()
+		if cluster.dir, cluster.err = os.MkdirTemp("", "zmy"); cluster.err == nil {
+			cluster.err = startCluster(cluster.dir)
+		}
+	})
+	switch {
+	case errors.Is(cluster.err, errAbsent) && os.Getenv("CI") != "true":
+		t.Skip(cluster.err)
+	case cluster.err != nil:
+		t.Fatal("start database servers: ", cluster.err)
 	}
-	dir, err := os.MkdirTemp("", "zmy")
-	if err == nil {
-		defer func() {
-			if os.Getenv("ZKEEP") == "" {
-				os.RemoveAll(dir)
-			}
-		}()
-		defer stopCluster()
-		err = startCluster(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL: start database servers:", err)
-		return 1
-	}
-	return m.Run()
 }
 
 func startCluster(dir string) error {
@@ -82,6 +84,9 @@ func startCluster(dir string) error {
 		"--skip-test-db", "--user=root", "--datadir="+template).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
+	}
+	if err := writeCertificate(dir); err != nil {
+		return err
 	}
 	for id := 1; id <= 3; id++ {
 		n := &node{id: id, dir: filepath.Join(dir, strconv.Itoa(id)), sock: filepath.Join(dir, fmt.Sprintf("%d.sock", id))}
@@ -111,6 +116,9 @@ func stopCluster() {
 			n.root.Close()
 		}
 	}
+	if cluster.dir != "" {
+		os.RemoveAll(cluster.dir)
+	}
 }
 
 // start starts the server; its port stays the same from the first time on.
@@ -123,6 +131,7 @@ func (n *node) start() error {
 		n.port = l.Addr().(*net.TCPAddr).Port
 		l.Close()
 	}
+	pem := filepath.Dir(n.dir)
 	log, err := os.OpenFile(n.dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -134,6 +143,7 @@ func (n *node) start() error {
 		"--log-bin=bin", "--relay-log=relay", "--log-slave-updates=1", "--binlog-format=ROW", "--gtid-strict-mode=1", "--sync-binlog=1",
 		"--read-only=1", "--skip-slave-start", "--slave-parallel-threads=4", "--slave-parallel-mode=optimistic",
 		"--rpl-semi-sync-master-wait-point=AFTER_SYNC", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M",
+		"--ssl-cert="+filepath.Join(pem, "cert.pem"), "--ssl-key="+filepath.Join(pem, "key.pem"), "--ssl-ca="+filepath.Join(pem, "cert.pem"),
 		"--performance-schema=0", "--event-scheduler=OFF")
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -209,9 +219,7 @@ func (n *node) source() Source  { return Source{Host: "127.0.0.1", Port: uint16(
 // the source of b and c, with semi-sync.
 func servers(t *testing.T) (a, b, c *node) {
 	t.Helper()
-	if cluster.absent != "" {
-		t.Skip(cluster.absent)
-	}
+	needCluster(t)
 	for _, n := range cluster.nodes {
 		n.exec(t, "SET GLOBAL rpl_semi_sync_master_enabled=0")
 	}
@@ -230,6 +238,8 @@ SET SESSION sql_log_bin=1; RESET MASTER; SET GLOBAL gtid_slave_pos=''; SET GLOBA
 	eventually(t, "both replicas acknowledge", func() bool {
 		return a.status(t, "Rpl_semi_sync_master_clients") == "2"
 	})
+	b.awaitReplication(t)
+	c.awaitReplication(t)
 	return a, b, c
 }
 
@@ -237,8 +247,18 @@ SET SESSION sql_log_bin=1; RESET MASTER; SET GLOBAL gtid_slave_pos=''; SET GLOBA
 func (n *node) follow(t *testing.T, src *node) {
 	t.Helper()
 	n.exec(t, fmt.Sprintf(`SET GLOBAL rpl_semi_sync_slave_enabled=1; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d,
-MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos; START SLAVE`,
+MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_SSL=0, MASTER_USE_GTID=slave_pos; START SLAVE`,
 		src.port, replUser, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(replPassword)))
+}
+
+// awaitReplication waits until both threads run and the lag is known.
+func (n *node) awaitReplication(t *testing.T) {
+	t.Helper()
+	s := n.server(t)
+	eventually(t, "replication runs", func() bool {
+		r := must[State](t)(s.State(t.Context())).Replication
+		return r.Running() && r.SecondsBehind >= 0
+	})
 }
 
 // exec runs SQL as root.
@@ -319,7 +339,7 @@ func (n *node) server(t *testing.T, change ...func(*Config)) *Server {
 		Address: n.address(), Socket: n.sock,
 		User: agentUser, Password: func() (string, error) { return agentPassword, nil },
 		ReplicationUser: replUser, ReplicationPassword: func() (string, error) { return replPassword, nil },
-		AdminUsers: []string{"root"}, SemiSync: true,
+		AdminUsers: []string{"root"}, SemiSync: true, StatementTimeout: 10 * time.Second, // the machine may be busy
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -38,8 +38,9 @@ type Config struct {
 	// in to its source. Needed by Follow only.
 	ReplicationUser     string
 	ReplicationPassword func() (string, error)
-	// ReplicationTLS encrypts replication. Follow always states it, because
-	// Promote erases whatever an operator has set by hand.
+	// ReplicationTLS encrypts replication. Follow always states it in full: what
+	// an operator set by hand survives a promotion only by accident, until the
+	// server's next start.
 	ReplicationTLS ReplicationTLS
 
 	// DataDir is where free disk space is measured; empty means the server's

@@ -166,7 +166,7 @@ func (e *ReplicationError) kind() error {
 		return ErrErrant
 	case errFatalRead:
 		switch {
-		case strings.Contains(e.Text, "not in the master's binlog"):
+		case strings.Contains(e.Text, "not in the master's binlog"), strings.Contains(e.Text, "missing the GTID"):
 			return ErrErrant
 		case strings.Contains(e.Text, "purged"), strings.Contains(e.Text, "Could not find"):
 			return ErrPurged

@@ -18,6 +18,7 @@ func TestReplicationErrorKinds(t *testing.T) {
 		want  error
 	}{
 		{"diverged at the source", 1236, "... requested to start from GTID 0-3-3, which is not in the master's binlog. Since ...", ErrErrant},
+		{"diverged in a hole", 1236, "The binlog on the master is missing the GTID 0-3-3 requested by the slave (even though a subsequent sequence number does exist), and GTID strict mode is enabled", ErrErrant},
 		{"diverged here", 1950, "An attempt was made to binlog GTID 0-2-3 which would create an out-of-order sequence number", ErrErrant},
 		{"purged", 1236, "Could not find GTID state requested by slave in any binlog files. Probably the slave state is too old and required binlog files have been purged.", ErrPurged},
 		{"another fatal read", 1236, "log event entry exceeded max_allowed_packet", ErrReplication},

@@ -93,9 +93,7 @@ func (s *Server) follow(ctx context.Context, c *session, src Source, f *Followin
 	if err := s.repoint(ctx, c, src, change, f); err != nil {
 		return err
 	}
-	wctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
-	defer cancel()
-	f.Replication, err = c.awaitConnected(wctx)
+	f.Replication, err = c.awaitConnected(ctx, s.cfg.StatementTimeout)
 	if err == nil {
 		err = f.Replication.Err()
 	}
@@ -108,17 +106,17 @@ func (s *Server) follows(ctx context.Context, c *session, r *Replication, src So
 		r.UsingGTID != usingSlavePos || r.TLS != s.cfg.ReplicationTLS.Enabled || !r.Running() {
 		return false, nil
 	}
+	v, err := c.settings(ctx, "read semi-sync", `SHOW GLOBAL VARIABLES WHERE Variable_name IN
+('rpl_semi_sync_master_enabled','rpl_semi_sync_slave_enabled')`)
+	if err != nil || v.on("rpl_semi_sync_master_enabled") {
+		return false, err
+	}
 	if !s.cfg.SemiSync {
 		return true, nil
 	}
-	v, err := c.settings(ctx, "read semi-sync", `SHOW GLOBAL VARIABLES WHERE Variable_name IN
-('rpl_semi_sync_master_enabled','rpl_semi_sync_slave_enabled')`)
-	if err != nil {
-		return false, err
-	}
 	active, err := c.acknowledges(ctx)
 	want := !src.Async
-	return !v.on("rpl_semi_sync_master_enabled") && v.on("rpl_semi_sync_slave_enabled") == want && active == want, err
+	return v.on("rpl_semi_sync_slave_enabled") == want && active == want, err
 }
 
 func (s *Server) checkErrant(ctx context.Context, c *session, src Source) error {
@@ -146,10 +144,10 @@ func (s *Server) checkErrant(ctx context.Context, c *session, src Source) error 
 // demote ends what only a primary has: sessions with open transactions or the
 // right to write, the running scheduler, and the semi-sync source.
 func (s *Server) demote(ctx context.Context, c *session, r *Replication, f *Following) error {
-	if err := c.hopelessAck(ctx); err != nil {
-		return err
-	}
 	if r == nil {
+		if err := c.hopelessAck(ctx); err != nil {
+			return err
+		}
 		v, err := c.version(ctx)
 		if err != nil {
 			return err
@@ -170,18 +168,7 @@ func (s *Server) demote(ctx context.Context, c *session, r *Replication, f *Foll
 			return err
 		}
 	}
-	if !s.cfg.SemiSync {
-		return nil
-	}
-	// The last look before the one statement that would release a waiting commit.
-	now, err := c.clients(ctx, clientsQuery)
-	if err != nil {
-		return err
-	}
-	if err := waitingForAck(now); err != nil {
-		return err
-	}
-	return c.exec(ctx, "turn semi-sync source off", semiSyncSourceOff)
+	return c.stopSource(ctx)
 }
 
 // repoint changes the source and starts.
@@ -250,8 +237,8 @@ func (s *Server) changeMaster(src Source) (string, error) {
 		return "", fmt.Errorf("read password of %s: %w", s.cfg.ReplicationUser, err)
 	}
 	var errs []error
-	q := func(what, v string, max int) string {
-		literal, err := quoteMax(what, v, max)
+	q := func(what, v string, limit int) string {
+		literal, err := quoteMax(what, v, limit)
 		errs = append(errs, err)
 		return literal
 	}

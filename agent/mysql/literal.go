@@ -33,10 +33,10 @@ func quote(s string) (string, error) {
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'", nil
 }
 
-// quoteMax is quote for a value of at most max bytes.
-func quoteMax(what, s string, max int) (string, error) {
-	if len(s) > max {
-		return "", fmt.Errorf("%s: %w: longer than %d bytes", what, ErrBadLiteral, max)
+// quoteMax is quote for a value of at most limit bytes.
+func quoteMax(what, s string, limit int) (string, error) {
+	if len(s) > limit {
+		return "", fmt.Errorf("%s: %w: longer than %d bytes", what, ErrBadLiteral, limit)
 	}
 	q, err := quote(s)
 	if err != nil {

@@ -124,7 +124,7 @@ func commonFindings(st State, peers map[string]uint32) []Finding {
 	}
 	return []Finding{
 		check(RuleLogBin, st.LogBin, onOff(st.LogBin), "set log_bin and restart: a primary needs a binary log"),
-		check(RuleLogSlaveUpdates, st.LogSlaveUpd, onOff(st.LogSlaveUpd), "set log_slave_updates and restart: the others follow this server after a switch"),
+		check(RuleLogSlaveUpdates, st.LogSlaveUpdates, onOff(st.LogSlaveUpdates), "set log_slave_updates and restart: the others follow this server after a switch"),
 		check(RuleGTIDStrict, st.GTIDStrict, onOff(st.GTIDStrict), "set gtid_strict_mode=1: without it errant transactions hide"),
 		check(RuleServerID, st.ServerID != 0 && clash == "", strconv.FormatUint(uint64(st.ServerID), 10), "the server_id is also that of "+clash),
 		check(RuleSingleSource, st.NamedConnections == 0, strconv.Itoa(st.NamedConnections)+" named connections", "zero supports one source, unnamed"),

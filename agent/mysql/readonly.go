@@ -83,6 +83,7 @@ func (s *Server) makeWritable(ctx context.Context, c *session, fences uint64) er
 	if s.fences.Load() != fences {
 		return ErrFencedMeanwhile
 	}
+	s.swept.Store(false)
 	if err := c.exec(ctx, "clear read_only", "SET GLOBAL read_only=0"); err != nil {
 		return err
 	}

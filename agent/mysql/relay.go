@@ -71,6 +71,9 @@ func (s *Server) Resume(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if r.UsingGTID != usingSlavePos && r.IORunning != "No" { // Drain leaves it stopped
+			return fmt.Errorf("%w: it uses %q: make it follow its source anew", ErrNotGTID, r.UsingGTID)
+		}
 		return c.restart(ctx, r, s.cfg.StatementTimeout)
 	})
 }
@@ -79,6 +82,9 @@ func (s *Server) Resume(ctx context.Context) error {
 // keeps the relay log; starting the first in GTID mode deletes it, so it is
 // applied before.
 func (c *session) restart(ctx context.Context, r *Replication, timeout time.Duration) error {
+	if err := c.stopSource(ctx); err != nil {
+		return err
+	}
 	if r.UsingGTID == usingSlavePos && (r.IORunning != "No" || r.SQLRunning != "No") {
 		return c.exec(ctx, "start slave", "START SLAVE")
 	}
@@ -118,6 +124,9 @@ func (c *session) drain(ctx context.Context, timeout time.Duration) (Received, e
 		return rec, err
 	}
 	if done, err := rec.Drained(); done || err != nil {
+		return rec, err
+	}
+	if err := c.stopSource(ctx); err != nil {
 		return rec, err
 	}
 	r, err := c.replica(ctx)

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -28,6 +29,11 @@ func TestStopReceivingAndResume(t *testing.T) {
 		}
 	}
 	caughtUp(t, a, b)
+	b.exec(t, "STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID=no; START SLAVE")
+	if err := s.Resume(t.Context()); !errors.Is(err, ErrNotGTID) {
+		t.Errorf("replication without GTIDs: %v", err)
+	}
+	must[Following](t)(s.Follow(t.Context(), a.source()))
 	if _, err := a.server(t).StopReceiving(t.Context()); !errors.Is(err, ErrNotReplica) {
 		t.Errorf("a primary: %v", err)
 	}
@@ -115,6 +121,62 @@ func TestResumeAfterCrash(t *testing.T) {
 	if st.Replication.UsingGTID != usingSlavePos || b.rows(t) != "2" {
 		t.Errorf("%+v", st.Replication)
 	}
+}
+
+// TestReplicaWithSemiSyncSourceOn is a replica after a start of its server, whose
+// configuration turns the source's side on: applying would wait for a day.
+func TestReplicaWithSemiSyncSourceOn(t *testing.T) {
+	operations := map[string]func(*Server, *node) error{
+		"resume": func(s *Server, _ *node) error { return s.Resume(t.Context()) },
+		"drain":  func(s *Server, _ *node) error { _, err := s.Drain(t.Context(), 5*time.Second); return err },
+		"follow": func(s *Server, a *node) error { _, err := s.Follow(t.Context(), a.source()); return err },
+	}
+	for name, op := range operations {
+		for _, running := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, running %t", name, running), func(t *testing.T) {
+				a, b, _ := servers(t)
+				b.exec(t, "SET GLOBAL rpl_semi_sync_master_timeout=86400000, GLOBAL rpl_semi_sync_master_enabled=1")
+				if !running {
+					b.exec(t, "STOP SLAVE SQL_THREAD")
+				}
+				a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
+				eventually(t, "it is received", func() bool {
+					return must[State](t)(b.server(t).State(t.Context())).Replication.GtidIOPos == "0-1-1"
+				})
+				if err := op(b.server(t), a); err != nil {
+					t.Fatal(err)
+				}
+				caughtUp(t, a, b)
+			})
+		}
+	}
+}
+
+// TestReplicaOperationsReleaseNobody has a client that writes past read_only wait
+// for an acknowledgement on a replica (R22).
+func TestReplicaOperationsReleaseNobody(t *testing.T) {
+	a, b, _ := servers(t)
+	b.exec(t, "STOP SLAVE; SET GLOBAL rpl_semi_sync_master_timeout=86400000, GLOBAL rpl_semi_sync_master_enabled=1")
+	boss := b.login(t, "boss")
+	done := make(chan error, 1)
+	go func() {
+		_, err := boss.ExecContext(t.Context(), "INSERT INTO app.t(v) VALUES (1)")
+		done <- err
+	}()
+	waiting := func() bool { return b.status(t, "Rpl_semi_sync_master_wait_sessions") == "1" }
+	eventually(t, "boss waits", waiting)
+	s := b.server(t)
+	if err := s.Resume(t.Context()); !errors.Is(err, ErrWaitingForAck) {
+		t.Errorf("resume: %v", err)
+	}
+	if _, err := s.Follow(t.Context(), a.source()); !errors.Is(err, ErrWaitingForAck) {
+		t.Errorf("follow: %v", err)
+	}
+	if !waiting() {
+		t.Fatal("boss was released")
+	}
+	b.exec(t, "SET GLOBAL rpl_semi_sync_master_enabled=0")
+	<-done
 }
 
 // restart starts a server that was killed.

@@ -57,9 +57,7 @@ func (s *Server) SemiSyncReplica(ctx context.Context, on bool) error {
 		if err := c.exec(ctx, "start io thread", "START SLAVE IO_THREAD"); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
-		defer cancel()
-		if r, err = c.awaitConnected(ctx); err != nil {
+		if r, err = c.awaitConnected(ctx, s.cfg.StatementTimeout); err != nil {
 			return err
 		}
 		if active, err = c.acknowledges(ctx); err == nil && active != on {
@@ -76,31 +74,49 @@ func replicaStatement(on bool) string {
 	return semiSyncReplicaOff
 }
 
+// stopSource turns the source's side off on a replica. Left on, as it is after a
+// start of the server, it makes the SQL thread wait for acknowledgements of its
+// own. A client's commit that waits is not released (R22).
+func (c *session) stopSource(ctx context.Context) error {
+	now, err := c.clients(ctx, clientsQuery)
+	if err != nil {
+		return err
+	}
+	if err := waitingForAck(now); err != nil {
+		return err
+	}
+	return c.exec(ctx, "turn semi-sync source off", semiSyncSourceOff)
+}
+
 // acknowledges reports whether the IO thread acknowledges what it receives.
 func (c *session) acknowledges(ctx context.Context) (bool, error) {
 	st, err := c.settings(ctx, "read semi-sync status", "SHOW GLOBAL STATUS WHERE Variable_name='Rpl_semi_sync_slave_status'")
 	return st.on("Rpl_semi_sync_slave_status"), err
 }
 
-// awaitConnected waits until the IO thread is connected. An error of it that no
+// awaitConnected waits until the IO thread receives. An error of it that no
 // retry will cure ends the wait.
-func (c *session) awaitConnected(ctx context.Context) (*Replication, error) {
+func (c *session) awaitConnected(ctx context.Context, timeout time.Duration) (*Replication, error) {
+	start := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		r, err := c.replica(ctx)
 		if err != nil {
 			return r, err
 		}
-		switch {
-		case r.IORunning == "Yes" && r.IOErrno == 0:
+		// It calls itself connected before the source has refused its position;
+		// what the source sends first is the name of its file.
+		if r.IORunning == "Yes" && r.IOErrno == 0 && r.SourceFile != "" {
 			return r, nil
-		case r.IOErrno != 0 && (r.IORunning == "No" || !retried(r.IOErrno)):
+		}
+		late := time.Since(start) >= timeout
+		if r.IOErrno != 0 && (late || r.IORunning == "No" || !retried(r.IOErrno)) {
 			return r, &ReplicationError{Thread: "io", Errno: r.IOErrno, Text: r.IOError}
 		}
+		if late {
+			return r, fmt.Errorf("%w: io thread is %q after %s", ErrSourceUnreachable, r.IORunning, timeout)
+		}
 		if err := sleep(ctx, pause); err != nil {
-			if r.IOErrno != 0 {
-				return r, &ReplicationError{Thread: "io", Errno: r.IOErrno, Text: r.IOError}
-			}
-			return r, fmt.Errorf("%w: io thread is %q: %w", ErrSourceUnreachable, r.IORunning, err)
+			return r, err
 		}
 	}
 }

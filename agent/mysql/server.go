@@ -16,7 +16,7 @@ import (
 // a server that accepts no new ones.
 const (
 	workConnections    = 4
-	urgentConnections  = 2
+	urgentConnections  = 3
 	connectionLifetime = 10 * time.Minute
 )
 
@@ -34,6 +34,7 @@ type Server struct {
 	// schedulerWasOff remembers, from a fence to Unfence, that the event scheduler
 	// was off before.
 	schedulerWasOff atomic.Bool
+	swept           atomic.Bool               // open transactions were killed since the server became read-only
 	trxRead         atomic.Pointer[time.Time] // of our last reading of INNODB_TRX
 }
 

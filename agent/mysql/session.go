@@ -105,11 +105,6 @@ func (r record) uint(column string) uint64 {
 	return n
 }
 
-func (r record) float(column string) float64 {
-	f, _ := strconv.ParseFloat(r[column], 64) // an absent or foreign value counts as 0
-	return f
-}
-
 func (r record) on(column string) bool { return r[column] == "ON" || r[column] == "1" }
 
 // query reads the whole answer, within the statement timeout.

@@ -121,9 +121,11 @@ func hasWriter(list []Killed) bool {
 	return slices.ContainsFunc(list, func(k Killed) bool { return k.Why == whyWriter })
 }
 
+// waitingForAck returns ErrWaitingForAck if a client waits for one. A thread of
+// replication that does is nobody's commit.
 func waitingForAck(clients []client) error {
 	for _, p := range clients {
-		if p.waitsForAck() {
+		if p.waitsForAck() && !p.internal() {
 			return fmt.Errorf("%w: session %d of %s from %s", ErrWaitingForAck, p.id, p.user, p.host)
 		}
 	}

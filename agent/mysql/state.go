@@ -25,12 +25,12 @@ type State struct {
 	Identity string `json:"identity,omitempty"`
 	DataDir  string `json:"dataDir,omitempty"`
 
-	ReadOnly       bool   `json:"readOnly"`
-	LogBin         bool   `json:"logBin"`
-	LogSlaveUpd    bool   `json:"logSlaveUpdates"`
-	SyncBinlog     uint64 `json:"syncBinlog"`
-	GTIDStrict     bool   `json:"gtidStrict"`
-	EventScheduler string `json:"eventScheduler,omitempty"` // ON, OFF or DISABLED
+	ReadOnly        bool   `json:"readOnly"`
+	LogBin          bool   `json:"logBin"`
+	LogSlaveUpdates bool   `json:"logSlaveUpdates"`
+	SyncBinlog      uint64 `json:"syncBinlog"`
+	GTIDStrict      bool   `json:"gtidStrict"`
+	EventScheduler  string `json:"eventScheduler,omitempty"` // ON, OFF or DISABLED
 
 	GTIDBinlogPos   string `json:"gtidBinlogPos"`
 	GTIDBinlogState string `json:"gtidBinlogState"`
@@ -146,7 +146,7 @@ func (st *State) fill(v record) {
 	st.ServerID = uint32(v.uint("server_id"))
 	st.Identity = strconv.FormatUint(uint64(st.ServerID), 10)
 	st.ServerUID, st.DataDir = v["server_uid"], v["datadir"]
-	st.ReadOnly, st.LogBin, st.LogSlaveUpd = v.on("read_only"), v.on("log_bin"), v.on("log_slave_updates")
+	st.ReadOnly, st.LogBin, st.LogSlaveUpdates = v.on("read_only"), v.on("log_bin"), v.on("log_slave_updates")
 	st.SyncBinlog = v.uint("sync_binlog")
 	st.GTIDStrict, st.EventScheduler = v.on("gtid_strict_mode"), v["event_scheduler"]
 	st.GTIDBinlogPos, st.GTIDBinlogState = v["gtid_binlog_pos"], v["gtid_binlog_state"]

@@ -16,7 +16,7 @@ func TestStateOfPrimaryAndReplica(t *testing.T) {
 
 	tcp := func(c *Config) { c.Socket = "" }
 	p := must[State](t)(a.server(t, tcp).State(t.Context()))
-	if !p.Reachable || p.ReadOnly || !p.LogBin || !p.LogSlaveUpd || !p.GTIDStrict || p.Replication != nil ||
+	if !p.Reachable || p.ReadOnly || !p.LogBin || !p.LogSlaveUpdates || !p.GTIDStrict || p.Replication != nil ||
 		p.Flavor != MariaDB || p.Identity != "1" || p.ServerID != 1 || p.ServerUID == "" || p.SyncBinlog != 1 {
 		t.Errorf("primary: %+v", p)
 	}
