@@ -61,9 +61,9 @@ func (d *demo) play(ctx context.Context) (*report, error) {
 	}
 	d.say("writing: %d connections to each of %d proxies, half of them transactions; %s of it to see what is normal", connections, len(d.stage.Proxies), steady)
 	for _, scene := range []func(context.Context, *report) error{
-		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 1) },
+		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 1, steady) },
 		d.killLeader,
-		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 0) },
+		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 0, steady) },
 	} {
 		if err := wait(ctx, steady); err != nil {
 			return nil, err
@@ -83,7 +83,7 @@ func (d *demo) manySwitches(ctx context.Context, r *report) error {
 		if err := wait(ctx, between); err != nil {
 			return err
 		}
-		if err := d.plannedSwitch(ctx, r, (i+1)%2); err != nil {
+		if err := d.plannedSwitch(ctx, r, (i+1)%2, between); err != nil {
 			return err
 		}
 	}
@@ -116,8 +116,9 @@ func (d *demo) startLoad(ctx context.Context) error {
 	return nil
 }
 
-// plannedSwitch moves the primary as an operator does.
-func (d *demo) plannedSwitch(ctx context.Context, r *report, to int) error {
+// plannedSwitch moves the primary as an operator does. Nothing else happened in
+// the time before it that is given as quiet.
+func (d *demo) plannedSwitch(ctx context.Context, r *report, to int, quiet time.Duration) error {
 	d.say("zeroctl switch start --group %s --to %d", stage.Group, to)
 	begin := time.Now()
 	var out string
@@ -129,7 +130,7 @@ func (d *demo) plannedSwitch(ctx context.Context, r *report, to int) error {
 		return err
 	}
 	span := load.Span{From: begin, To: end.Add(after)}
-	s := switchReport{Kind: "planned", Blackout: ms(d.load.Gap(span)), Steady: ms(d.load.Gap(load.Span{From: begin.Add(-steady), To: begin}))}
+	s := switchReport{Kind: "planned", Blackout: ms(d.load.Gap(span)), Steady: ms(d.load.Gap(load.Span{From: begin.Add(-quiet), To: begin}))}
 	s.count(d.load.Failures(span))
 	s.ID, s.Took = switchID(out), ms(end.Sub(begin))
 	r.Switches = append(r.Switches, s)
