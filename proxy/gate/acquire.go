@@ -23,9 +23,9 @@ func (g *Gate) Acquire(ctx context.Context, size int) (*Ticket, error) {
 	return g.AcquireNotify(ctx, size, nil)
 }
 
-// AcquireNotify is Acquire that also calls moved, in the caller's goroutine, whenever a primary is named
-// while it waits: time to open a connection to it before the gate opens. The wait goes on during the call, and
-// the ticket may be issued during it; moved must bound itself in time.
+// AcquireNotify is Acquire that also calls moved, in the caller's goroutine, with the primary when it begins to
+// wait, if there is one, and with each that is named while it waits: time to open a connection to it before the gate
+// opens. The wait goes on during the call, and the ticket may be issued during it; moved must bound itself in time.
 func (g *Gate) AcquireNotify(ctx context.Context, size int, moved func(Primary)) (*Ticket, error) {
 	g.mu.Lock()
 	switch {
@@ -43,7 +43,7 @@ func (g *Gate) AcquireNotify(ctx context.Context, size int, moved func(Primary))
 	}
 	w := &waiter{size: int64(size), done: make(chan struct{})}
 	g.queue.push(w)
-	timeout, epoch := g.cfg.HoldTimeout, g.epoch.Load()
+	timeout, epoch, primary, known := g.cfg.HoldTimeout, g.epoch.Load(), g.primary, g.known
 	var changed <-chan struct{}
 	if moved != nil {
 		changed = g.changed
@@ -52,6 +52,9 @@ func (g *Gate) AcquireNotify(ctx context.Context, size int, moved func(Primary))
 
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
+	if moved != nil && known {
+		moved(primary)
+	}
 	for {
 		select {
 		case <-w.done:

@@ -15,6 +15,10 @@ type Primary struct {
 	Generation uint64 // of the commit that made it primary
 }
 
+// Same reports whether p and q are one server in one reign. The index is only where the configuration lists it
+// now: re-ordering the list moves nobody.
+func (p Primary) Same(q Primary) bool { return p.Address == q.Address && p.Generation == q.Generation }
+
 // Gate is the gate of one host group. Its methods may be called from any goroutine.
 type Gate struct {
 	name string
@@ -113,7 +117,7 @@ func (g *Gate) Drain(ctx context.Context) error {
 
 // SetPrimary names the primary of a held gate, without opening it. Tickets of another primary become invalid.
 // It does not judge generations: the caller refuses orders with an old stamp. On an open gate it fails with
-// ErrOpen, unless p is the primary already.
+// ErrOpen, unless p is the primary already, at the same index or another.
 func (g *Gate) SetPrimary(p Primary) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -122,7 +126,7 @@ func (g *Gate) SetPrimary(p Primary) error {
 		return fmt.Errorf("set primary of host group [%s]: %w", g.name, ErrClosed)
 	case g.known && g.primary == p:
 		return nil
-	case g.open:
+	case g.open && !g.primary.Same(p):
 		return fmt.Errorf("set primary of host group [%s] to %s: %w: hold it first", g.name, p.Address, ErrOpen)
 	}
 	g.setPrimary(p)
@@ -138,15 +142,13 @@ func (g *Gate) Open(p Primary) error {
 	switch {
 	case g.closed:
 		return fmt.Errorf("open host group [%s]: %w", g.name, ErrClosed)
-	case g.open && g.primary != p:
+	case g.open && !g.primary.Same(p):
 		return fmt.Errorf("open host group [%s] with %s: %w with %s: hold it first",
 			g.name, p.Address, ErrOpen, g.primary.Address)
-	case g.open:
+	case g.open && g.primary == p:
 		return nil
 	}
-	if !g.known || g.primary != p {
-		g.setPrimary(p)
-	}
+	g.setPrimary(p)
 	g.open = true
 	for w := g.queue.pop(); w != nil; w = g.queue.pop() {
 		w.ticket = g.issue()
@@ -208,10 +210,13 @@ func (g *Gate) HoldTimeout() time.Duration {
 	return g.cfg.HoldTimeout
 }
 
-// setPrimary replaces the primary and invalidates the tickets of the former one. The caller holds g.mu.
+// setPrimary replaces the primary and, if it is another one, invalidates the tickets of the former. The caller
+// holds g.mu.
 func (g *Gate) setPrimary(p Primary) {
+	if !g.known || !g.primary.Same(p) {
+		g.epoch.Add(1)
+	}
 	g.primary, g.known = p, true
-	g.epoch.Add(1)
 }
 
 // publish makes a change visible and wakes those who watch. The caller holds g.mu.

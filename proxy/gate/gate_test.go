@@ -276,6 +276,29 @@ func TestTicketEndsWithItsPrimary(t *testing.T) {
 	}
 }
 
+func TestIndexMovesNobody(t *testing.T) {
+	g := openGate(t, Config{})
+	ticket := acquire(t, g)
+	changed := g.Changed()
+	moved := alpha
+	moved.Index = 7
+	if err := g.SetPrimary(moved); err != nil {
+		t.Fatalf("the same primary at another index, on an open gate: %v", err)
+	}
+	if p, open, _ := g.Current(); p != moved || !open || !ticket.Valid() {
+		t.Fatalf("Current %+v, open %v, ticket valid %v", p, open, ticket.Valid())
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("the new index is not seen through Changed")
+	}
+	g.Hold()
+	if err := g.Open(alpha); err != nil || !ticket.Valid() {
+		t.Fatalf("back again: %v, ticket valid %v", err, ticket.Valid())
+	}
+}
+
 func TestReopenedWithTheSamePrimaryKeepsTickets(t *testing.T) {
 	g := openGate(t, Config{})
 	ticket := acquire(t, g)
@@ -316,7 +339,7 @@ func TestNotifyWhileWaiting(t *testing.T) {
 		if ticket := <-done; ticket.Primary() != alpha {
 			t.Errorf("ticket for %+v", ticket.Primary())
 		}
-		if want := []Primary{beta, alpha}; !slices.Equal(seen, want) {
+		if want := []Primary{alpha, beta, alpha}; !slices.Equal(seen, want) {
 			t.Errorf("told of %v, want %v", seen, want)
 		}
 	})

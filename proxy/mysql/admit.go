@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/zerokeeper/zero/proxy/gate"
@@ -110,8 +109,7 @@ func (s *session) acquire(ctx context.Context, size int) (*gate.Ticket, error) {
 	defer done()
 	s.srv.stats.held.Add(1)
 	defer s.srv.stats.held.Add(-1)
-	s.prewarm(ctx, s.group.Gate)
-	t, err := s.group.Gate.AcquireNotify(ctx, size, func(gate.Primary) { s.prewarm(ctx, s.group.Gate) })
+	t, err := s.group.Gate.AcquireNotify(ctx, size, func(p gate.Primary) { s.prewarm(ctx, p) })
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +162,10 @@ func (s *session) pause(ctx context.Context, d time.Duration) error {
 
 // connection returns the session's connection to the primary, opening one, or moving the session, if need be.
 func (s *session) connection(ctx context.Context, primary gate.Primary) (*backend, error) {
-	if b := s.backend; b != nil && b.primary == primary {
+	if s.next != nil && !s.next.primary.Same(primary) { // the switch that it was opened for was rolled back
+		s.dropNext()
+	}
+	if b := s.backend; b != nil && b.primary.Same(primary) {
 		if quiet(b.nc) {
 			return b, nil
 		}
@@ -178,7 +179,7 @@ func (s *session) connection(ctx context.Context, primary gate.Primary) (*backen
 	}
 	b := s.next
 	s.next = nil
-	if b != nil && (b.primary != primary || !quiet(b.nc)) {
+	if b != nil && !quiet(b.nc) {
 		b.close()
 		b = nil
 	}
@@ -189,7 +190,7 @@ func (s *session) connection(ctx context.Context, primary gate.Primary) (*backen
 		}
 	}
 	if s.backend != nil {
-		s.loseBackend()
+		s.leaveBackend()
 		s.srv.stats.moves.Add(1)
 	}
 	if !s.setBackend(b) {
@@ -202,20 +203,18 @@ func (s *session) connection(ctx context.Context, primary gate.Primary) (*backen
 	return b, nil
 }
 
-// prewarm opens a connection to the gate's primary while the session is held, so that it need not be opened when
-// the gate is. A failure does not matter: it is tried again when the connection is needed.
-func (s *session) prewarm(ctx context.Context, g *gate.Gate) {
-	primary, _, known := g.Current()
-	if !known || s.backend == nil || s.backend.primary == primary || s.unmovable() != "" {
+// prewarm opens a connection to the primary while the session is held, so that it need not be opened when the gate
+// is. A failure does not matter: it is tried again when the connection is needed.
+func (s *session) prewarm(ctx context.Context, primary gate.Primary) {
+	if s.backend != nil && s.backend.primary.Same(primary) || s.unmovable() != "" {
 		return
 	}
-	if s.next != nil {
-		if s.next.primary == primary {
-			return
-		}
-		s.next.close()
-		s.next = nil
+	if s.next != nil && s.next.primary.Same(primary) {
+		return
 	}
+	s.dropNext()
+	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.Dialer.Timeout) // the queue of those who connect included
+	defer cancel()
 	b, err := s.open(ctx, primary)
 	if err != nil {
 		s.log.Debug("cannot connect ahead of the switch", "address", primary.Address, "error", err)
@@ -246,7 +245,7 @@ func (s *session) open(ctx context.Context, primary gate.Primary) (*backend, err
 	defer release()
 	nc, res, err := s.srv.cfg.Dialer.dial(ctx, primary.Address, s.loginParams())
 	if err != nil {
-		return nil, fmt.Errorf("%w", err)
+		return nil, err
 	}
 	s.epochs++
 	b := &backend{

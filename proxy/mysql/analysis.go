@@ -34,8 +34,6 @@ const (
 	effTableLocks                      // LOCK TABLES
 	effGlobalLock                      // FLUSH TABLES WITH READ LOCK or FOR EXPORT
 	effTableUnlock                     // UNLOCK TABLES
-	effXA                              // an XA transaction is open
-	effXAEnd                           // it was committed or rolled back
 	effPrepare                         // PREPARE key: text repeats it
 	effDeallocate                      // DEALLOCATE PREPARE key
 	effPin                             // the session cannot be moved any more: text says why

@@ -46,12 +46,16 @@ func (c *classifier) sessionBound(first string) {
 	case "BACKUP":
 		c.raise(classWrite)
 		c.effect(effPin, "", "it has used BACKUP")
-	case "XA":
-		c.xa()
+	case "XA": // the server's status shows it as a transaction
+		if c.is("RECOVER") {
+			c.raise(classRead)
+		} else {
+			c.raise(classWrite)
+		}
 	case "CALL", "EXECUTE":
 		c.raise(classWrite)
 		c.out.opaque = true
-		c.call2(first)
+		c.arguments(first)
 	case "PREPARE":
 		c.prepare()
 	case "DEALLOCATE":
@@ -137,24 +141,8 @@ func (c *classifier) drop() {
 	}
 }
 
-// xa reads what follows XA.
-func (c *classifier) xa() {
-	switch c.upper() {
-	case "START", "BEGIN":
-		c.raise(classWrite)
-		c.effect(effXA, "", "")
-	case "COMMIT", "ROLLBACK":
-		c.raise(classWrite)
-		c.effect(effXAEnd, "", "")
-	case "RECOVER":
-		c.raise(classRead)
-	default:
-		c.raise(classWrite)
-	}
-}
-
-// call2 reads what follows CALL and EXECUTE. The arguments of a procedure may be OUT parameters.
-func (c *classifier) call2(first string) {
+// arguments reads what follows CALL and EXECUTE. The arguments of a procedure may be OUT parameters.
+func (c *classifier) arguments(first string) {
 	for ; !c.atEnd(); c.advance() {
 		if first == "CALL" && c.tok.kind == tokUserVar {
 			c.effect(effCapture, userVarKey(c.text[c.tok.start:c.tok.end]), "")

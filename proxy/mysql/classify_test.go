@@ -8,7 +8,7 @@ import (
 
 func (k effectKind) String() string {
 	return [...]string{"set", "capture", "once", "use", "dropdb", "temp", "droptable", "lock", "unlock", "unlockall",
-		"tables", "global", "untables", "xa", "xaend", "prepare", "deallocate", "pin", "insertid"}[k]
+		"tables", "global", "untables", "prepare", "deallocate", "pin", "insertid"}[k]
 }
 
 func (c class) String() string {
@@ -123,9 +123,9 @@ func TestClassify(t *testing.T) {
 		{"rollback to savepoint a", classSession, ""},
 		{"commit and chain", classBegin, ""},
 		{"commit and no chain release", classSession, ""},
-		{"xa start 'a'", classWrite, "xa"},
+		{"xa start 'a'", classWrite, ""},
 		{"xa end 'a'", classWrite, ""},
-		{"xa commit 'a'", classWrite, "xaend"},
+		{"xa commit 'a'", classWrite, ""},
 
 		// writes
 		{"insert into t (a) values (1)", classDML, ""},

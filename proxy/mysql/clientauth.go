@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -12,6 +13,9 @@ func (s *session) handshake(ctx context.Context) error {
 	cfg := &s.srv.cfg
 	if err := s.client.nc.SetDeadline(time.Now().Add(cfg.Handshake)); err != nil {
 		return fmt.Errorf("set deadline: %w", err)
+	}
+	if s.stopped() != stopNone {
+		return errStopped
 	}
 	// An absolute deadline: as long as it stands, link must not set others.
 	s.client.writeTimeout = 0
@@ -162,4 +166,13 @@ func (s *session) changeUser(ctx context.Context, cmd *command) error {
 		}
 	}
 	return s.sendOK(seq)
+}
+
+// host is the part of an address that MySQL calls the host.
+func host(address string) string {
+	h, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return h
 }

@@ -3,8 +3,6 @@ package mysql
 import (
 	"context"
 	"fmt"
-	"net"
-	"strings"
 )
 
 // dialQueue bounds how many connections are being opened to one server. After a switch every session wants one at
@@ -41,14 +39,3 @@ func (srv *Server) dialSlot(ctx context.Context, address string) (release func()
 		return nil, fmt.Errorf("wait to connect to %s: %w", address, context.Cause(ctx))
 	}
 }
-
-// host is the part of an address that MySQL calls the host.
-func host(address string) string {
-	h, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return h
-}
-
-func upperASCII(s string) string { return strings.ToUpper(s) }

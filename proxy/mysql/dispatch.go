@@ -124,7 +124,7 @@ func (s *session) setOption(ctx context.Context, cmd *command) error {
 func (s *session) resetConnection(ctx context.Context, cmd *command) error {
 	usable := s.backend != nil && quiet(s.backend.nc)
 	if usable && !s.inTransaction() {
-		if primary, _, known := s.group.Gate.Current(); !known || s.backend.primary != primary {
+		if primary, _, known := s.group.Gate.Current(); !known || !s.backend.primary.Same(primary) {
 			usable = false
 		}
 	}
@@ -134,7 +134,7 @@ func (s *session) resetConnection(ctx context.Context, cmd *command) error {
 		if err == nil && x.err == nil {
 			s.state.reset()
 			s.stmts, s.longBytes = nil, 0
-			return s.concluded(s.backend, x, false)
+			return s.concluded(s.backend, x)
 		}
 		if err == nil || x.began {
 			s.loseBackend()
@@ -151,12 +151,9 @@ func (s *session) resetConnection(ctx context.Context, cmd *command) error {
 
 // forget drops the server connection and all session state but the current database.
 func (s *session) forget() {
-	s.loseBackend()
+	s.leaveBackend()
 	s.release()
-	if s.next != nil {
-		s.next.close()
-		s.next = nil
-	}
+	s.dropNext()
 	s.state.reset()
 	s.stmts, s.longBytes = nil, 0
 	s.connected = false

@@ -26,11 +26,11 @@ func (s *session) exchange(ctx context.Context, x *exchange) error {
 		if err != nil {
 			return s.refuse(x, err)
 		}
-		inTx := s.inTransaction()
+		x.inTx = s.inTransaction()
 		if err = s.perform(b, x); err == nil {
-			return s.concluded(b, x, inTx)
+			return s.concluded(b, x)
 		}
-		again, err := s.failed(b, x, inTx, err)
+		again, err := s.failed(b, x, err)
 		if !again {
 			return err
 		}
@@ -45,24 +45,33 @@ func (s *session) perform(b *backend, x *exchange) error {
 	if err := s.sendCommand(b, x); err != nil {
 		return err
 	}
-	if x.read == nil { // no answer comes
-		return nil
-	}
+	b.busy = true
 	b.passTo(&s.client)
-	err := x.read(s, b, x)
-	if err == nil {
-		err = b.pass()
+	if err := x.read(s, b, x); err != nil {
+		return err
 	}
-	if err == nil {
-		b.passTo(nil)
-		b.settle()
+	if err := b.pass(); err != nil {
+		return err
 	}
-	return err
+	b.passTo(nil)
+	b.settle()
+	b.busy = false
+	return nil
 }
 
 // sendCommand sends the client's bytes, or what stands for them.
 func (s *session) sendCommand(b *backend, x *exchange) error {
 	x.seq = x.cmd.seq
+	if s.ticket != nil && !s.ticket.Valid() {
+		return errInvalidTicket
+	}
+	b.busy = true
+	err := s.sendBytes(b, x)
+	b.busy = err != nil
+	return err
+}
+
+func (s *session) sendBytes(b *backend, x *exchange) error {
 	if x.stmt != nil {
 		if err := s.prepareExecution(b, x); err != nil {
 			return err
@@ -71,8 +80,10 @@ func (s *session) sendCommand(b *backend, x *exchange) error {
 	switch {
 	case x.body != nil:
 		return s.send(b, x, x.body)
-	case x.cmd.complete:
+	case x.cmd.complete && x.cmd.raw != nil:
 		return s.send(b, x, x.cmd.raw)
+	case x.cmd.complete: // it was read out of the buffer, whole
+		return s.send(b, x, appendPackets(nil, x.cmd.data))
 	}
 	// The rest of a long command is still to come: what is there goes on, and the rest after it.
 	x.sent = true
@@ -99,16 +110,16 @@ func (s *session) send(b *backend, x *exchange, p []byte) error {
 	return err
 }
 
-// concluded does what is due after a complete answer. inTx tells that the command was sent inside a transaction.
-func (s *session) concluded(b *backend, x *exchange, inTx bool) error {
+// concluded does what is due after a complete answer.
+func (s *session) concluded(b *backend, x *exchange) error {
 	s.finishCommand(x.cmd)
 	s.srv.stats.queries.Add(1)
 	if x.err != nil {
 		s.srv.stats.errors.Add(1)
-		if s.ticket != nil && (inTx || !s.autocommit() || !x.info.settled()) {
+		if s.ticket != nil && (x.inTx || !s.autocommit() || !x.info.settled()) {
 			// An ERR packet does not say whether a transaction is open now.
 			if err := s.learnStatus(b); err != nil {
-				return s.lost(inTx, err)
+				return s.lost(x.inTx, err)
 			}
 		}
 	} else if x.info.opaque {
@@ -121,7 +132,7 @@ func (s *session) concluded(b *backend, x *exchange, inTx bool) error {
 	}
 	if len(x.captures) > 0 {
 		if err := s.capture(b, x.captures); err != nil {
-			return s.lost(inTx, err)
+			return s.lost(x.inTx, err)
 		}
 	}
 	if s.status&statusDBDropped != 0 {
@@ -141,7 +152,7 @@ func (s *session) settleTicket(b *backend) error {
 	case s.ticket == nil:
 		// A statement that seemed to open no transaction did. It counts from now on, unless a switch has begun.
 		t, ok := s.group.Gate.TryAcquire()
-		if !ok || t.Primary() != b.primary {
+		if !ok || !t.Primary().Same(b.primary) {
 			if ok {
 				t.Release()
 			}
@@ -187,7 +198,7 @@ func (s *session) lost(inTx bool, err error) error {
 
 // failed decides what becomes of a command whose exchange failed with err: it reports whether to try again, and if
 // not, with which error the session ends.
-func (s *session) failed(b *backend, x *exchange, inTx bool, err error) (again bool, _ error) {
+func (s *session) failed(b *backend, x *exchange, err error) (again bool, _ error) {
 	var pass *passError
 	if errors.As(err, &pass) {
 		return false, fmt.Errorf("client: %w", pass.err)
@@ -204,10 +215,11 @@ func (s *session) failed(b *backend, x *exchange, inTx bool, err error) (again b
 	s.loseBackend()
 	defer s.release()
 	s.log.Debug("server connection failed", "address", b.primary.Address, "sent", x.sent, "began", x.began,
-		"in_transaction", inTx, "error", err)
-	retry := !inTx && valid && (stopped == stopNone || stopped == stopDrain) &&
-		(!x.sent || !x.began && x.cmd.complete && x.info.repeatable())
-	if x.tries++; retry && x.tries < maxTries {
+		"in_transaction", x.inTx, "error", err)
+	retry := (stopped == stopNone || stopped == stopDrain) &&
+		(!x.sent && !x.inTx && x.tries+1 < maxTries || valid && !x.began && x.repeatable())
+	if retry {
+		x.tries++
 		s.release()
 		x.sent, x.began, x.results, x.captures = false, false, 0, nil
 		s.srv.stats.retries.Add(1)
@@ -219,12 +231,12 @@ func (s *session) failed(b *backend, x *exchange, inTx bool, err error) (again b
 	why := failureReason(err, stopped)
 	var e *MySQLError
 	switch {
-	case !x.sent && !inTx:
+	case !x.sent && !x.inTx:
 		e = errUnreachable(s.group.Name, err)
-	case inTx && x.info.class < classWrite && !x.endsTransaction():
+	case x.inTx && (!x.sent || x.info.class < classWrite && !x.endsTransaction()):
 		e = errTransactionLost(s.group.Name, why)
-	case x.info.class <= classRead && !inTx:
-		e = mysqlErrorf(codeServerLost, stateConnectionFailure, "Lost connection to server during query (host group [%s]: %s)", s.group.Name, why)
+	case x.info.class <= classRead && !x.inTx:
+		e = errReadLost(s.group.Name, why)
 	default:
 		e = errOutcomeUnknown(s.group.Name, why)
 		s.srv.stats.unknown.Add(1)

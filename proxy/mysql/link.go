@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,7 @@ func (l *link) fillSlow(n int) error {
 		m, err := l.nc.Read(l.buf[l.w:])
 		l.w += m
 		if err != nil && l.w-l.r < n {
-			if err == io.EOF && l.w > l.r {
+			if errors.Is(err, io.EOF) && l.w > l.r {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
@@ -183,7 +184,7 @@ func (l *link) skipSlow(n int) error {
 		m, err := l.nc.Read(l.buf)
 		l.w = m
 		if err != nil && m == 0 {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
@@ -207,7 +208,7 @@ func (l *link) peek(want int) (head, error) {
 	size := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
 	n := min(size, want)
 	if err := l.fill(headerSize + n); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return head{}, err

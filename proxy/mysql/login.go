@@ -142,7 +142,7 @@ func (d Dialer) Probe(ctx context.Context, address, user, password string) error
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", address, err)
 	}
-	defer nc.Close()
+	defer func() { _ = nc.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	l := link{nc: nc, writeTimeout: time.Minute}

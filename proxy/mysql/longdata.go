@@ -49,29 +49,18 @@ func (s *session) stmtLongData(cmd *command) error {
 	if !forward {
 		return s.skipCommand(cmd)
 	}
-	if x.body != nil {
-		binary.LittleEndian.PutUint32(x.body[headerSize+1:], st.server)
-	} else {
-		binary.LittleEndian.PutUint32(cmd.data[1:5], st.server)
-	}
+	binary.LittleEndian.PutUint32(cmd.data[1:5], st.server)
 	return s.forwardLong(b, x)
 }
 
-// keepLong keeps a copy of the data. A command longer than the buffer is read whole for it, into x.body.
+// keepLong keeps a copy of the data. A command longer than the buffer is read whole for it.
 func (s *session) keepLong(st *stmt, x *exchange) error {
-	payload := x.cmd.data
 	if !x.cmd.complete {
-		if err := s.client.readWithin(s.srv.cfg.ReadTimeout); err != nil {
-			return err
-		}
-		whole, _, err := s.client.readPayload(x.cmd.size)
-		if err != nil {
+		if err := s.readWhole(x); err != nil {
 			return fmt.Errorf("read long data: %w", err)
 		}
-		payload = whole
-		x.body = appendPackets(nil, whole)
-		x.cmd.raw, x.cmd.complete = nil, true
 	}
+	payload := x.cmd.data
 	d := longData{param: [2]byte{payload[5], payload[6]}, data: append([]byte{}, payload[7:]...)}
 	st.long = append(st.long, d)
 	st.longBytes += len(d.data)

@@ -1,10 +1,10 @@
 package mysql
 
-import (
-	"fmt"
-)
+import "fmt"
 
-// Codes of the errors that the proxy itself answers with, or acts on.
+// Codes of the errors that the proxy itself answers with, or acts on. None that it answers with is above 1999 and
+// below 3000: those are the codes of the client libraries, and MariaDB's takes an ERR packet with one of them for
+// malformed and hides its message.
 const (
 	codeConCount           = 1040
 	codeHandshake          = 1043
@@ -16,16 +16,18 @@ const (
 	codeUnknownError       = 1105
 	codePacketTooLarge     = 1153
 	codeUnknownVariable    = 1193
+	codeOutcomeUnknown     = 1180 // ER_ERROR_DURING_COMMIT
 	codeTooManyUserConns   = 1203
 	codeUnknownStmt        = 1243
 	codeReadOnly           = 1290
 	codeQueryInterrupted   = 1317
+	codeCannotReach        = 1429 // ER_CONNECT_TO_FOREIGN_DATA_SOURCE
 	codeTooManyStmts       = 1461
 	codeConnectionKilled   = 1927
-	codeCannotReach        = 2003
-	codeServerLost         = 2013
+	codeSessionKilled      = 3169
 	stateGeneral           = "HY000"
-	stateConnectionFailure = "08S01" // what drivers and pools take for "throw this connection away"
+	stateConnectionFailure = "08S01" // class 08 is what drivers and pools take for "throw this connection away"
+	stateUnresolved        = "08007" // of the SQL standard: transaction resolution unknown
 )
 
 // MySQLError is an ERR packet: what a server said, or what the proxy says in its place.
@@ -73,13 +75,13 @@ func mysqlErrorf(code uint16, state, format string, args ...any) *MySQLError {
 
 // errOutcomeUnknown: the connection to the primary ended after a write was sent and before its answer came.
 func errOutcomeUnknown(group, why string) *MySQLError {
-	return mysqlErrorf(codeServerLost, stateConnectionFailure,
+	return mysqlErrorf(codeOutcomeUnknown, stateUnresolved,
 		"Lost connection to server during query: outcome unknown: the statement may or may not have been executed (host group [%s]: %s)", group, why)
 }
 
 // errTransactionLost: the connection that carried an open transaction ended; the server rolls it back.
 func errTransactionLost(group, why string) *MySQLError {
-	return mysqlErrorf(codeServerLost, stateConnectionFailure,
+	return mysqlErrorf(codeConnectionKilled, stateConnectionFailure,
 		"Lost connection to server: the open transaction was rolled back (host group [%s]: %s)", group, why)
 }
 
@@ -92,7 +94,13 @@ func errNotWritable(group string, why error) *MySQLError {
 // errUnmovable ends a session that has state which cannot be carried to another server.
 func errUnmovable(group, reason string) *MySQLError {
 	return mysqlErrorf(codeConnectionKilled, stateConnectionFailure,
-		"Connection was closed: host group [%s] has another connection now and this session cannot be moved to it: %s; connect again", group, reason)
+		"Connection was closed: host group [%s] needs another server connection, to which this session cannot be moved: %s; connect again", group, reason)
+}
+
+// errReadLost: a read was not answered, or not to its end, and could not be repeated.
+func errReadLost(group, why string) *MySQLError {
+	return mysqlErrorf(codeConnectionKilled, stateConnectionFailure,
+		"Lost connection to server during query (host group [%s]: %s)", group, why)
 }
 
 func errUnreachable(group string, err error) *MySQLError {
@@ -102,8 +110,4 @@ func errUnreachable(group string, err error) *MySQLError {
 
 func errNoGroup(group string) *MySQLError {
 	return mysqlErrorf(codeUnknownError, stateGeneral, "host group [%s] is not configured on this proxy", group)
-}
-
-func errMalformedCommand(what string, err error) *MySQLError {
-	return mysqlErrorf(codeHandshake, stateConnectionFailure, "%s: %v", what, err)
 }

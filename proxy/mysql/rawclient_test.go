@@ -183,6 +183,7 @@ func (c *rawClient) dropped() {
 
 // bothModes runs a test with EOF packets and without.
 func bothModes(t *testing.T, f func(t *testing.T, caps uint32)) {
+	t.Helper()
 	t.Run("deprecate EOF", func(t *testing.T) { f(t, rawCaps) })
 	t.Run("EOF", func(t *testing.T) { f(t, rawCaps&^capDeprecateEOF) })
 }

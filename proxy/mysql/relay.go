@@ -5,13 +5,16 @@ import (
 	"fmt"
 )
 
+// errKilledUnderway: the server says that it ends the connection, and nothing of an answer.
+var errKilledUnderway = errors.New("connection was killed")
+
 // errInvalidTicket: an answer came, but meanwhile the gate names another primary: it must not be believed.
 var errInvalidTicket = errors.New("the primary was replaced while the statement ran")
 
 const (
-	peekResult0 = 512 // of a result's first packet: an error's message, for the most part
-	peekRow     = 32  // of a row: enough for the packet that ends the rows
-	maxColumns  = 1<<16 - 1
+	peekFirst  = 512 // of a result's first packet: an error's message, for the most part
+	peekRow    = 32  // of a row: enough for the packet that ends the rows
+	maxColumns = 1<<16 - 1
 )
 
 // exchange is one command on its way to a server, and what is known of the answer.
@@ -23,6 +26,7 @@ type exchange struct {
 	read func(s *session, b *backend, x *exchange) error
 
 	tries    int
+	inTx     bool // it was sent inside of a transaction
 	sent     bool // bytes went out to the server
 	began    bool // the answer's first byte came in
 	seq      byte // of the latest packet of the client, or passed on to it
@@ -32,10 +36,15 @@ type exchange struct {
 	captures []string    // variables whose values are to be read from the server
 }
 
+// repeatable reports whether the command may be sent again on another connection, if there was no answer to it.
+func (x *exchange) repeatable() bool {
+	return !x.inTx && x.cmd.complete && x.info.repeatable() && x.tries+1 < maxTries
+}
+
 // relayResults passes on the answer to a COM_QUERY or COM_STMT_EXECUTE: one result after the other.
 func relayResults(s *session, b *backend, x *exchange) error {
 	for {
-		h, err := b.peek(peekResult0)
+		h, err := b.peek(peekFirst)
 		if err != nil {
 			return err
 		}
@@ -93,15 +102,23 @@ func (s *session) relayEnd(b *backend, x *exchange, h head, parse func([]byte) (
 	return nil
 }
 
-// relayERR passes on an ERR packet, which ends the answer.
+// relayERR passes on an ERR packet, which ends the answer. Of a connection that was killed under a command that
+// can be repeated it makes a failure of the connection.
 func (s *session) relayERR(b *backend, x *exchange) error {
-	h, err := b.peek(peekResult0)
+	h, err := b.peek(peekFirst)
 	if err != nil {
 		return err
 	}
-	if x.err, err = parseERR(h.data); err != nil {
+	e, err := parseERR(h.data)
+	if err != nil {
 		return err
 	}
+	first := x.results == 0 && x.seq == x.cmd.seq
+	if first && x.repeatable() && (e.Code == codeConnectionKilled || e.Code == codeServerShutdown || e.Code == codeSessionKilled) {
+		x.began = false
+		return fmt.Errorf("%w: %w", errKilledUnderway, e)
+	}
+	x.err = e
 	return s.step(b, x, h)
 }
 
@@ -181,7 +198,7 @@ func relayFields(s *session, b *backend, x *exchange) error { return relayFetche
 
 // relayOne passes on an answer of one packet: OK, EOF, ERR, or the text of COM_STATISTICS.
 func relayOne(s *session, b *backend, x *exchange) error {
-	h, err := b.peek(peekResult0)
+	h, err := b.peek(peekFirst)
 	if err != nil {
 		return err
 	}

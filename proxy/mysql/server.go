@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 )
@@ -50,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv.pure = make(map[string]bool, len(cfg.PureFunctions))
 	for _, name := range cfg.PureFunctions {
-		srv.pure[upperASCII(name)] = true
+		srv.pure[strings.ToUpper(name)] = true
 	}
 	srv.ctx, srv.cancel = context.WithCancel(context.Background())
 	return srv, nil

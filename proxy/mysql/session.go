@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,9 +35,8 @@ type session struct {
 	epochs    uint64 // server connections opened
 	state     sessionState
 	stmts     map[uint32]*stmt
-	lastStmt  uint32 // id given to the latest prepared statement
-	longBytes int    // of all statements' long data
-	info      analysis
+	lastStmt  uint32   // id given to the latest prepared statement
+	longBytes int      // of all statements' long data
 	next      *backend // opened ahead of a move
 
 	mu      sync.Mutex
@@ -78,11 +78,20 @@ type backend struct {
 	epoch    uint64 // number among the session's server connections, from 1
 	caps     uint32
 	status   uint16 // at login
+	busy     bool   // between the first byte of a command and the last of its answer
 }
 
 // run serves the client until it leaves.
 func (s *session) run(ctx context.Context) {
 	defer s.close()
+	defer func() {
+		// A fault in serving one client must not end all the others. It is counted, and the tests look at it.
+		if r := recover(); r != nil {
+			s.srv.stats.panics.Add(1)
+			s.log.Error("session ended by a fault of the proxy: please report it", "client", s.remote,
+				"fault", r, "stack", string(debug.Stack()))
+		}
+	}()
 	if err := s.handshake(ctx); err != nil {
 		s.log.Debug("login failed", "client", s.remote, "error", err)
 		return
@@ -106,11 +115,8 @@ func (s *session) run(ctx context.Context) {
 
 // close gives up all that the session holds.
 func (s *session) close() {
-	s.loseBackend()
-	if s.next != nil {
-		s.next.close()
-		s.next = nil
-	}
+	s.leaveBackend()
+	s.dropNext()
 	s.release()
 	s.mu.Lock()
 	s.client.close()
@@ -206,7 +212,10 @@ func (s *session) end(reason stopReason) {
 		s.wait(errStopped)
 	}
 	if reason == stopDrain {
-		if s.idle && s.ticket == nil {
+		switch {
+		case s.user.Name == "": // not logged in yet
+			_ = s.client.nc.SetDeadline(past)
+		case s.idle && s.ticket == nil:
 			_ = s.client.nc.SetReadDeadline(past)
 		}
 		return
@@ -223,7 +232,7 @@ func (s *session) end(reason stopReason) {
 
 // inTransaction reports whether the session is inside of something that must end on the connection it has.
 func (s *session) inTransaction() bool {
-	return s.status&statusInTrans != 0 || s.state.tableLocks || s.state.globalLock || s.state.xa
+	return s.status&statusInTrans != 0 || s.state.tableLocks || s.state.globalLock
 }
 
 func (s *session) autocommit() bool { return s.status&statusAutocommit != 0 }
@@ -252,6 +261,25 @@ func (s *session) loseBackend() {
 	b.close()
 	s.srv.stats.backends.Add(-1)
 	s.status &^= statusInTrans
+}
+
+// leaveBackend closes the server connection. One that is in order says goodbye, so that the server does not count
+// it as aborted; in the middle of a command those bytes would become part of it.
+func (s *session) leaveBackend() {
+	if b := s.backend; b != nil && !b.busy {
+		b.writeTimeout = 0
+		_ = b.nc.SetWriteDeadline(soon())
+		_ = b.write([]byte{1, 0, 0, 0, comQuit}) // it is closed in any case
+	}
+	s.loseBackend()
+}
+
+// dropNext gives up the connection that was opened ahead of a move.
+func (s *session) dropNext() {
+	if s.next != nil {
+		s.next.close()
+		s.next = nil
+	}
 }
 
 // take holds a ticket for what is about to be sent.

@@ -25,7 +25,7 @@ func (srv *Server) endWhere(match func(*session) bool) int {
 	n := 0
 	for _, s := range srv.all() {
 		s.mu.Lock()
-		hit := match(s)
+		hit := (s.stop == stopNone || s.stop == stopDrain) && match(s)
 		s.mu.Unlock()
 		if hit {
 			s.end(stopSevered)

@@ -26,7 +26,6 @@ type sessionState struct {
 
 	tableLocks bool // LOCK TABLES
 	globalLock bool // FLUSH TABLES WITH READ LOCK
-	xa         bool // between XA START and XA COMMIT or ROLLBACK
 }
 
 // record is one statement to repeat, and its place among the others.
@@ -96,7 +95,10 @@ func (s *sessionState) apply(e effect) {
 		}
 		s.userLocks[e.key]++
 	case effUserUnlock:
-		if s.userLocks[e.key]--; s.userLocks[e.key] <= 0 {
+		switch n := s.userLocks[e.key]; {
+		case n > 1:
+			s.userLocks[e.key] = n - 1
+		default:
 			delete(s.userLocks, e.key)
 		}
 	case effUserUnlockAll:
@@ -107,10 +109,6 @@ func (s *sessionState) apply(e effect) {
 		s.globalLock = true
 	case effTableUnlock:
 		s.tableLocks, s.globalLock = false, false
-	case effXA:
-		s.xa = true
-	case effXAEnd:
-		s.xa = false
 	case effPrepare:
 		s.keep("prepare "+e.key, e.text)
 	case effDeallocate:
@@ -142,8 +140,6 @@ func (s *sessionState) unmovable() string {
 		return "it holds a lock of GET_LOCK"
 	case s.tableLocks || s.globalLock:
 		return "it has locked tables"
-	case s.xa:
-		return "it has an open XA transaction"
 	}
 	if len(s.pins) > 0 {
 		return slices.Min(slices.Collect(maps.Keys(s.pins))) // the same reason every time

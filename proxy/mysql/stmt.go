@@ -55,7 +55,7 @@ func (s *session) stmtPrepare(ctx context.Context, cmd *command) error {
 
 // relayPrepared passes on the answer to a COM_STMT_PREPARE, with the proxy's id in it.
 func (s *session) relayPrepared(b *backend, x *exchange, st *stmt) error {
-	h, err := b.peek(peekResult0)
+	h, err := b.peek(peekFirst)
 	if err != nil {
 		return err
 	}
@@ -176,6 +176,7 @@ func (st *stmt) dropLong(s *session) {
 // prepareExecution makes the statement known on the connection, and puts its id there into the command.
 func (s *session) prepareExecution(b *backend, x *exchange) error {
 	st := x.stmt
+	x.body = nil // of a try on another connection
 	if st.epoch != b.epoch {
 		if err := s.prepareAgain(b, st); err != nil {
 			return err
@@ -195,22 +196,29 @@ func (s *session) prepareExecution(b *backend, x *exchange) error {
 		st.types = append(st.types[:0], layout.types...)
 		st.typesOn = b.epoch
 	case st.typesOn != b.epoch && st.types != nil:
-		payload := x.cmd.data
 		if !x.cmd.complete {
 			// The types go into the middle, so that the lengths of all packets change: it must be here whole.
-			c := &s.client
-			if err := c.readWithin(s.srv.cfg.ReadTimeout); err != nil {
-				return &passError{err}
+			if err := s.readWhole(x); err != nil {
+				return err
 			}
-			whole, seq, err := c.readPayload(s.srv.cfg.MaxPacketBytes)
-			if err != nil {
-				return &passError{err}
-			}
-			payload, x.seq, x.cmd.seq, x.cmd.raw, x.cmd.complete = whole, seq, seq, nil, true
 		}
-		x.body = appendPackets(nil, insertTypes(payload, layout, st.types))
+		x.body = appendPackets(nil, insertTypes(x.cmd.data, layout, st.types))
 		st.typesOn = b.epoch
 	}
+	return nil
+}
+
+// readWhole reads a command that is longer than the buffer out of it.
+func (s *session) readWhole(x *exchange) error {
+	if err := s.client.readWithin(s.srv.cfg.ReadTimeout); err != nil {
+		return &passError{err}
+	}
+	whole, seq, err := s.client.readPayload(s.srv.cfg.MaxPacketBytes)
+	if err != nil {
+		return &passError{err}
+	}
+	x.cmd.data, x.cmd.raw, x.cmd.complete = whole, nil, true
+	x.seq, x.cmd.seq = seq, seq
 	return nil
 }
 
@@ -221,7 +229,7 @@ func (s *session) prepareAgain(b *backend, st *stmt) error {
 	if err := b.write(appendPackets(nil, append([]byte{comStmtPrepare}, st.text...))); err != nil {
 		return fmt.Errorf("prepare again: %w", err)
 	}
-	h, err := b.peek(peekResult0)
+	h, err := b.peek(peekFirst)
 	if err != nil {
 		return fmt.Errorf("prepare again: %w", err)
 	}
