@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -22,19 +23,32 @@ type Agent struct {
 	db          Database
 	incarnation string
 	handlers    wire.Handlers
+	started     time.Time
 
-	role sync.Mutex // held while the server's role changes; guards notes
-	// notes is written under both locks, so that either is enough to read it.
+	turn turn // of whoever changes the server's role, or the memory
+	// notes is written with the turn and mu, so that either is enough to read it.
 	notes *notebook
 
-	mu    sync.Mutex
-	state mysql.State // as last asked
-	alarm string      // what needs a person
-	heard bool        // a keeper's grant was obeyed since the start
+	look   chan struct{} // the server is to be asked now
+	act    chan struct{} // there is something new to compare with the grants
+	looked chan struct{} // closed when the server was asked for the first time
+
+	mu       sync.Mutex
+	state    mysql.State   // as last asked, or as an action left it
+	changes  uint64        // actions that left it as something else
+	trouble  error         // why the server could not be asked
+	identity string        // of the server, as last seen
+	alarm    string        // what needs a person
+	grants   []api.Grant   // of the last answer
+	interval time.Duration // between heartbeats
+	heard    bool          // a keeper answered since the start
+	answered time.Time
 }
 
-// New makes an agent.
-func New(cfg Config) (*Agent, error) {
+// Open makes an agent with the memory in its data directory, which belongs to
+// it until Close. Errors are ErrForeign, durable.ErrInUse and
+// durable.ErrDamaged, among others.
+func Open(cfg Config) (*Agent, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -43,14 +57,23 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	random := make([]byte, 8)
-	if _, err := rand.Read(random); err != nil {
-		return nil, fmt.Errorf("choose an incarnation: %w", err)
+	a := &Agent{
+		cfg: cfg, log: cfg.Logger, db: cfg.Database, incarnation: newIncarnation(), notes: notes, started: time.Now(), interval: defaultBeat,
+		look: make(chan struct{}, 1), act: make(chan struct{}, 1), looked: make(chan struct{}),
 	}
-	a := &Agent{cfg: cfg, log: cfg.Logger, db: cfg.Database, incarnation: hex.EncodeToString(random), notes: notes}
+	a.answered = a.started
 	a.handlers = a.handlerTable()
 	return a, nil
 }
+
+func newIncarnation() string {
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
+}
+
+// Close gives the data directory back. Run has returned by then.
+func (a *Agent) Close() error { return a.notes.lock.Close() }
 
 // Handler answers the keepers' orders.
 func (a *Agent) Handler() wire.Handler { return a.handlers.Serve }
@@ -61,17 +84,39 @@ func (a *Agent) Hello() api.HelloRequest {
 }
 
 // Ready reports whether the agent does its work: the server answers, and a
-// keeper was heard.
+// keeper was heard. Silence tells of keepers that went away since.
 func (a *Agent) Ready() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	v := a.View()
 	switch {
-	case !a.state.Reachable:
-		return fmt.Errorf("the database server %s does not answer", a.db.Address())
-	case !a.heard:
-		return fmt.Errorf("no keeper has answered yet")
+	case v.Trouble != nil:
+		return fmt.Errorf("the database server %s: %w", a.db.Address(), v.Trouble)
+	case !v.Reachable:
+		return fmt.Errorf("the database server %s was not asked yet", a.db.Address())
+	case !v.Heard:
+		return errors.New("no keeper has answered yet")
 	}
 	return nil
+}
+
+// View is what an agent knows, for health and metrics.
+type View struct {
+	Reachable bool  // the server answers
+	Trouble   error // why not
+	ReadOnly  bool
+	Role      string        // what the server is: primary, replica or none; empty when it does not answer
+	Alarm     string        // what needs a person
+	Heard     bool          // a keeper answered since the start
+	Silence   time.Duration // since a keeper answered
+}
+
+// View is how things stand.
+func (a *Agent) View() View {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return View{
+		Reachable: a.state.Reachable, Trouble: a.trouble, ReadOnly: a.state.ReadOnly, Role: roleOf(a.state),
+		Alarm: a.alarm, Heard: a.heard, Silence: time.Since(a.answered),
+	}
 }
 
 // remembered is the agent's memory.
@@ -81,11 +126,16 @@ func (a *Agent) remembered() memory {
 	return a.notes.memory
 }
 
-// remember replaces the memory. It is called with the role lock held.
+// remember replaces the memory, on the disk first. When that fails, the memory
+// is what it was: nothing was promised. The turn is held.
 func (a *Agent) remember(m memory) error {
+	if err := a.notes.write(m); err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.notes.write(m)
+	a.notes.memory = m
+	return nil
 }
 
 // setAlarm records what needs a person; an empty text takes it back. It is told
@@ -103,17 +153,46 @@ func (a *Agent) setAlarm(text string) {
 	}
 }
 
-// ask asks the server what it is, and remembers the answer for heartbeats.
+// ask asks the server what it is, and keeps the answer for heartbeats, unless an
+// action overtook it.
 func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.StateTimeout)
+	bounded, cancel := context.WithTimeout(ctx, a.cfg.StateTimeout)
 	defer cancel()
-	state, err := a.db.State(ctx)
+	a.mu.Lock()
+	before := a.changes
+	a.mu.Unlock()
+	state, err := a.db.State(bounded)
+	if err != nil && ctx.Err() != nil {
+		return state, databaseError(err) // the caller gave up: that says nothing about the server
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err == nil || !state.Reachable {
+	a.trouble = err
+	if err != nil {
+		state.Reachable = false
+	} else {
+		a.identity = state.Identity
+	}
+	if a.changes == before || err != nil {
 		a.state = state
 	}
 	return state, databaseError(err)
+}
+
+// lastState is what the server was when it was asked, or an action left it.
+func (a *Agent) lastState() mysql.State {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state
+}
+
+// acted notes what an action left the server as, so that nobody need ask.
+func (a *Agent) acted(change func(*mysql.State)) mysql.State {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changes++
+	change(&a.state)
+	return a.state
 }
 
 // roleOf is what a server is, by its replication.
@@ -130,24 +209,19 @@ func roleOf(s mysql.State) string {
 }
 
 // answer is what the keepers are told of the server.
-func (a *Agent) answer(s mysql.State, binlog *mysql.Binlog) api.AgentState {
-	m := a.remembered()
+func (a *Agent) answer(s mysql.State, binlog *api.Binlog) api.AgentState {
 	a.mu.Lock()
-	alarm := a.alarm
+	m, alarm, identity := a.notes.memory, a.alarm, a.identity
 	a.mu.Unlock()
 	answer := api.AgentState{
-		Address: a.db.Address(), Incarnation: a.incarnation, ServerID: s.Identity, Version: s.Version, ReadOnly: s.ReadOnly,
-		Role: roleOf(s), LagSeconds: -1, Prepared: m.Prepared, Stamp: m.Stamp, Alarm: alarm, SemiSync: semiSync(s.SemiSync),
+		Address: a.db.Address(), Incarnation: a.incarnation, ServerID: identity, Version: s.Version, ReadOnly: s.ReadOnly, Role: roleOf(s),
+		LagSeconds: -1, Prepared: m.Prepared, Stamp: m.Stamp, Alarm: alarm, SemiSync: semiSync(s.SemiSync), Binlog: binlog,
 	}
 	if r := s.Replication; r != nil {
 		answer.Source, answer.IORunning, answer.SQLRunning, answer.LagSeconds = r.Source(), r.IORunning, r.SQLRunning, r.SecondsBehind
 		if err := r.Err(); err != nil {
 			answer.Error = err.Error()
 		}
-	}
-	if binlog != nil {
-		b := api.Binlog(*binlog)
-		answer.Binlog = &b
 	}
 	return answer
 }
@@ -166,34 +240,10 @@ func semiSync(s mysql.SemiSync) string {
 	return "off"
 }
 
-// databaseErrors is what the database's errors are on the wire.
-var databaseErrors = []struct {
-	err  error
-	code api.Code
-}{
-	{mysql.ErrUnknown, api.OutcomeUnknown},
-	{mysql.ErrUnreachable, api.MySQLUnreachable},
-	{mysql.ErrPositionTimeout, api.PositionTimeout},
-	{mysql.ErrFenceTimeout, api.FenceTimeout},
-	{mysql.ErrWaitingForAck, api.WaitingForAck},
-	{mysql.ErrNotReplica, api.NotReplica},
-	{mysql.ErrRelayNotDrained, api.NotDrained},
-	{mysql.ErrStillReplica, api.StillReplica},
-	{mysql.ErrErrant, api.BinlogInconsistent},
-}
-
-// databaseError gives an error of the database its code.
-func databaseError(err error) error {
-	if err == nil {
-		return nil
+// poke makes something due now that c stands for.
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	for _, e := range databaseErrors {
-		if errors.Is(err, e.err) {
-			return &api.Error{Code: e.code, Msg: err.Error()}
-		}
-	}
-	if code, _ := api.CodeOf(err); code != api.Common {
-		return err
-	}
-	return &api.Error{Code: api.MySQLQuery, Msg: err.Error()}
 }

@@ -21,7 +21,6 @@ type Database interface {
 	Preflight(ctx context.Context, o mysql.PreflightOptions) ([]mysql.Finding, error)
 	Fence(ctx context.Context, o mysql.FenceOptions) (mysql.FenceResult, error)
 	SetReadOnly(ctx context.Context) error
-	Unfence(ctx context.Context) error
 	WaitPosition(ctx context.Context, gtid string, timeout time.Duration) error
 	Promote(ctx context.Context) (mysql.Promoted, error)
 	Follow(ctx context.Context, source mysql.Source) (mysql.Following, error)
@@ -32,17 +31,17 @@ type Link interface {
 	Call(ctx context.Context, name string, meta wire.Meta, body []byte) (*wire.Response, error)
 }
 
-// Config is what an Agent is made with.
+// Config is what an Agent is made with. Zero durations mean the defaults.
 type Config struct {
 	ID       string // its name
-	DataDir  string // for what it must remember
+	DataDir  string // for what it must remember; this agent's alone
 	Version  string
 	Database Database
 	Logger   hclog.Logger
 
 	CallTimeout  time.Duration // of one heartbeat; 3 s
-	StateTimeout time.Duration // of asking the server what it is, for a heartbeat; 2 s
-	RoleTimeout  time.Duration // of one change of the server's role; 30 s
+	StateTimeout time.Duration // of asking the server what it is; 2 s
+	RoleTimeout  time.Duration // of one change of the server's role that no order asked for; 30 s
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
@@ -42,7 +43,10 @@ func handle[B, A any](f func(context.Context, *wire.Request, B) (A, error), requ
 			return nil, err
 		}
 		data, err := json.Marshal(answer)
-		return &wire.Response{Data: data}, err
+		if err != nil {
+			return nil, fmt.Errorf("%s: encode the answer: %w", req.Name, err)
+		}
+		return &wire.Response{Data: data}, nil
 	}
 }
 
@@ -65,7 +69,10 @@ func (a *Agent) BinlogFetchProcessor(ctx context.Context, _ *wire.Request, body 
 // StateFetchProcessor answers what the server is.
 func (a *Agent) StateFetchProcessor(ctx context.Context, _ *wire.Request, _ api.StateFetchRequest) (api.AgentState, error) {
 	s, err := a.ask(ctx)
-	return a.answer(s, nil), err
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	return a.answer(s, nil), nil
 }
 
 // PreflightDatasourceProcessor examines the server before a switch.
@@ -85,7 +92,7 @@ func (a *Agent) PreflightDatasourceProcessor(ctx context.Context, _ *wire.Reques
 	if body.CandidateState != "" {
 		findings = append(findings, errantCheck(body.CandidateState, s))
 	}
-	binlog := mysql.Binlog{File: s.BinlogFile, Position: s.BinlogPosition, GTIDBinlogPos: s.GTIDBinlogPos, GTIDBinlogState: s.GTIDBinlogState, GTIDSlavePos: s.GTIDSlavePos}
+	binlog := api.Binlog{File: s.BinlogFile, Position: s.BinlogPosition, GTIDBinlogPos: s.GTIDBinlogPos, GTIDBinlogState: s.GTIDBinlogState, GTIDSlavePos: s.GTIDSlavePos}
 	answer := api.PreflightAnswer{State: a.answer(s, &binlog), Checks: []api.Check{}}
 	for _, f := range findings {
 		answer.Checks = append(answer.Checks, api.Check(f))

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/durable"
 )
+
+// ErrForeign: the data directory belongs to the agent of another server.
+var ErrForeign = errors.New("the data directory belongs to the agent of another server")
 
 // Roles that an agent remembers for its server.
 const (
@@ -26,37 +29,58 @@ type memory struct {
 	Committed uint64    `json:"committed"`          // generation of the last commit heard of
 }
 
-// notebook keeps the memory in a file.
+// in is the memory for a host group. Generations are a group's own: those of
+// another one mean nothing.
+func (m memory) in(hostGroup string) memory {
+	if m.HostGroup != "" && m.HostGroup != hostGroup {
+		m = memory{Address: m.Address}
+	}
+	m.HostGroup = hostGroup
+	return m
+}
+
+// onDisk is what is written for its own sake. Another step alone is not: a
+// server's role does not change without more than that.
+func (m memory) onDisk() memory {
+	m.Stamp.Step = 0
+	return m
+}
+
+// notebook keeps the memory in the file agent.json of the data directory, which
+// it holds.
 type notebook struct {
 	path string
+	lock *durable.DirLock
 	memory
 }
 
 func openNotebook(dir, address string) (*notebook, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open data directory: %w", err)
+	lock, err := durable.Lock(dir)
+	if err != nil {
+		return nil, err
 	}
-	n := &notebook{path: filepath.Join(dir, "agent.json")}
+	n := &notebook{path: filepath.Join(dir, "agent.json"), lock: lock}
 	found, err := durable.ReadJSON(n.path, &n.memory)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read what the agent remembers: %w", err)
+		err = fmt.Errorf("read what the agent remembers: %w", err)
 	case found && n.Address != address:
-		return nil, fmt.Errorf("the data directory %s belongs to the agent of %s, not %s: use another one", dir, n.Address, address)
+		err = fmt.Errorf("%w: %s is of %s, not %s: use another directory", ErrForeign, dir, n.Address, address)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	n.Address = address
 	return n, nil
 }
 
-// write replaces the memory, on the disk first. When that fails, the memory is
-// what it was: nothing was promised.
+// write puts a memory on the disk, unless that is there already.
 func (n *notebook) write(m memory) error {
-	if m == n.memory {
+	if m.onDisk() == n.onDisk() {
 		return nil
 	}
 	if err := durable.WriteJSON(n.path, m); err != nil {
 		return fmt.Errorf("remember: %w", err)
 	}
-	n.memory = m
 	return nil
 }

@@ -2,141 +2,267 @@ package agent
 
 import (
 	"context"
-	"time"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
-// maxBound bounds what an order may ask to wait for.
-const maxBound = 10 * time.Minute
+// order is one order of a switch, checked, with the turn taken for it.
+type order struct {
+	memory                  // as it is to be after the order
+	ctx     context.Context // of what the order does to the server
+	release func()          // gives the turn back
+}
 
-// order checks an order before anything is done: it must name this server
-// (R24), and its stamp must not be lower than the highest seen (R8). It is
-// called with the role lock held; the caller remembers the result.
-func (a *Agent) order(req *wire.Request, hostGroup string, d api.Datasource) (memory, error) {
-	m := a.notes.memory
+// begin takes the turn for an order, and checks it before anything is done: it
+// names this server (R24), its stamp is not below the highest seen (R8) and of
+// a step in which that order is given. The caller remembers what it returns,
+// and releases the turn.
+func (a *Agent) begin(ctx context.Context, req *wire.Request, r rank, hostGroup string, d api.Datasource, steps ...uint8) (*order, error) {
 	text, ok := req.Meta.Lookup(api.MetaStamp)
 	if !ok {
-		return m, api.Errorf(api.BadRequest, "%s without a stamp: an order says which switch it belongs to", req.Name)
+		return nil, api.Errorf(api.BadRequest, "%s without a stamp: an order says which switch it belongs to", req.Name)
 	}
 	stamp, err := api.ParseStamp(text)
 	if err != nil {
-		return m, err
+		return nil, err
 	}
-	if err := a.isMe(d); err != nil {
-		return m, err
+	taken, release, err := a.turn.take(ctx, r)
+	if err != nil {
+		return nil, api.Errorf(api.Busy, "%s: another change of this server runs: %v", req.Name, err)
 	}
-	if stamp.Compare(m.Stamp) < 0 && (m.HostGroup == "" || m.HostGroup == hostGroup) {
-		return m, api.Errorf(api.StaleGeneration, "%s: this agent has seen stamp %s, the order has %s", req.Name, m.Stamp, stamp)
+	m := a.notes.memory
+	switch {
+	case m.HostGroup != "" && m.HostGroup != hostGroup:
+		err = api.Errorf(api.IdentityMismatch, "%s: %s belongs to host group %s, not %s", req.Name, a.db.Address(), m.HostGroup, hostGroup)
+	case stamp.Compare(m.Stamp) < 0:
+		err = api.Errorf(api.StaleGeneration, "%s: this agent has seen stamp %s, the order has %s", req.Name, m.Stamp, stamp)
+	case !slices.Contains(steps, stamp.Step):
+		err = api.Errorf(api.BadRequest, "%s: this order is not given in the step of stamp %s", req.Name, stamp)
+	default:
+		err = a.isMe(taken, d)
+	}
+	if err != nil {
+		release()
+		return nil, err
 	}
 	m.HostGroup, m.Stamp = hostGroup, stamp
-	return m, nil
+	return &order{memory: m, ctx: taken, release: release}, nil
 }
 
-// isMe refuses a datasource that is not this server.
-func (a *Agent) isMe(d api.Datasource) error {
+// failed gives what went wrong with an order's action its code.
+func (o *order) failed(err error) error {
+	if context.Cause(o.ctx) == errGaveWay {
+		err = fmt.Errorf("%w: %w", errGaveWay, err)
+	}
+	return databaseError(err)
+}
+
+// isMe refuses a datasource that is not this server. One that was never seen is
+// asked who it is.
+func (a *Agent) isMe(ctx context.Context, d api.Datasource) error {
 	if d.Address != a.db.Address() {
 		return api.Errorf(api.IdentityMismatch, "this is the agent of %s, not of %s", a.db.Address(), d.Address)
 	}
 	a.mu.Lock()
-	identity := a.state.Identity
+	identity := a.identity
 	a.mu.Unlock()
-	if d.ServerID != "" && identity != "" && d.ServerID != identity {
+	if identity == "" {
+		state, err := a.ask(ctx)
+		if err != nil {
+			return err
+		}
+		identity = state.Identity
+	}
+	if d.ServerID != "" && d.ServerID != identity {
 		return api.Errorf(api.IdentityMismatch, "the server at %s is %s, not %s", d.Address, identity, d.ServerID)
 	}
 	return nil
 }
 
-func boundOf(ms int64) time.Duration {
-	return min(max(time.Duration(ms)*time.Millisecond, time.Millisecond), maxBound)
-}
-
 // PrepareDatasourceProcessor readies the candidate (R13): it remembers the
 // generation before it answers.
 func (a *Agent) PrepareDatasourceProcessor(ctx context.Context, req *wire.Request, body api.PrepareDatasourceRequest) (api.AgentState, error) {
-	a.role.Lock()
-	defer a.role.Unlock()
-	m, err := a.order(req, body.HostGroup, body.Candidate)
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepStopping)
 	if err != nil {
 		return api.AgentState{}, err
 	}
-	m.Prepared, m.Role = m.Stamp.Generation, roleNotPrimary
-	if err := a.remember(m); err != nil {
+	defer o.release()
+	o.Prepared, o.Role = o.Stamp.Generation, roleNotPrimary
+	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
-	s, err := a.ask(ctx)
+	s, err := a.ask(o.ctx)
 	if err != nil {
 		return api.AgentState{}, err
 	}
 	if s.Replication == nil {
 		return api.AgentState{}, api.Errorf(api.NotReplica, "%s does not replicate: it cannot become primary", a.db.Address())
 	}
-	a.log.Info("prepared", "stamp", m.Stamp)
+	a.log.Info("prepared", "stamp", o.Stamp)
 	return a.answer(s, nil), nil
 }
 
 // FenceDatasourceProcessor makes the old primary read-only within a bound, so
 // that it can be undone. Fenced is answered when read_only=1 was seen and the
-// role is remembered.
+// role is remembered. The disk comes first: if it fails, nothing was done.
 func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request, body api.FenceDatasourceRequest) (api.AgentState, error) {
-	a.role.Lock()
-	defer a.role.Unlock()
-	m, err := a.order(req, body.HostGroup, body.Primary)
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Primary, api.StepFencing)
 	if err != nil {
 		return api.AgentState{}, err
 	}
-	m.Role = roleNotPrimary
-	if err := a.remember(m); err != nil {
+	defer o.release()
+	o.Role = roleNotPrimary
+	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
-	result, err := a.db.Fence(ctx, mysql.FenceOptions{Bound: boundOf(body.BoundMS)})
+	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: milliseconds(body.BoundMS)})
 	if err != nil {
-		return api.AgentState{}, databaseError(err)
+		poke(a.look) // it may be read-only all the same
+		return api.AgentState{}, o.failed(err)
 	}
 	for _, k := range result.Killed {
 		a.log.Warn("killed a session that could still write", "session", k)
 	}
-	a.log.Info("fenced", "stamp", m.Stamp, "position", result.Binlog.GTIDBinlogPos)
-	s, err := a.ask(ctx)
+	binlog, err := executed(result.Binlog)
 	if err != nil {
 		return api.AgentState{}, err
 	}
-	return a.answer(s, &result.Binlog), nil
+	a.log.Info("fenced", "stamp", o.Stamp, "position", binlog.GTIDBinlogPos)
+	return a.answer(a.acted(func(s *mysql.State) { s.Reachable, s.ReadOnly = true, result.ReadOnly }), &binlog), nil
+}
+
+// PromoteDatasourceProcessor makes the new primary writable: the commit point
+// is behind it.
+func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Request, body api.PromoteDatasourceRequest) (api.AgentState, error) {
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Primary, api.StepPromoting)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	defer o.release()
+	if o.Prepared != o.Stamp.Generation {
+		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
+	}
+	o.Role, o.Committed = rolePrimary, o.Stamp.Generation
+	if err := a.remember(o.memory); err != nil {
+		return api.AgentState{}, err
+	}
+	if _, err := a.db.Promote(o.ctx); err != nil {
+		return api.AgentState{}, o.failed(err)
+	}
+	a.log.Info("promoted", "stamp", o.Stamp)
+	return a.answer(a.acted(promoted), nil), nil
+}
+
+// promoted is what a promotion leaves a server as.
+func promoted(s *mysql.State) { s.Reachable, s.ReadOnly, s.Replication = true, false, nil }
+
+// FollowDatasourceProcessor makes this server a replica of the new primary.
+func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request, body api.FollowDatasourceRequest) (api.AgentState, error) {
+	source, err := sourceOf(body.Primary)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	o, err := a.begin(ctx, req, rankFollow, body.HostGroup, body.Replica, api.StepPromoting, api.StepIdle)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	defer o.release()
+	o.Role, o.Committed = roleNotPrimary, o.Stamp.Generation
+	if err := a.remember(o.memory); err != nil {
+		return api.AgentState{}, err
+	}
+	result, err := a.db.Follow(o.ctx, source)
+	if err != nil {
+		poke(a.look)
+		return api.AgentState{}, o.failed(err)
+	}
+	a.log.Info("following", "stamp", o.Stamp, "primary", body.Primary.Address)
+	return a.answer(a.acted(followed(result)), nil), nil
+}
+
+// followed is what following leaves a server as.
+func followed(result mysql.Following) func(*mysql.State) {
+	return func(s *mysql.State) { s.Reachable, s.ReadOnly, s.Replication = true, true, result.Replication }
+}
+
+// RestoreDatasourceProcessor makes the old primary of a switch that is rolled
+// back writable again. A server that replicates by now is not what it was.
+func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Request, body api.RestoreDatasourceRequest) (api.AgentState, error) {
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Primary, api.StepRollingBack)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	defer o.release()
+	s, err := a.ask(o.ctx)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	if r := s.Replication; r != nil {
+		return api.AgentState{}, api.Errorf(api.StillReplica, "%s replicates from %s: it is not made writable", a.db.Address(), r.Source())
+	}
+	o.Role = rolePrimary
+	if err := a.remember(o.memory); err != nil {
+		return api.AgentState{}, err
+	}
+	// Not only read_only=0: if the server was started meanwhile its semi-sync is
+	// off, and commits would be acknowledged that nobody else has.
+	if _, err := a.db.Promote(o.ctx); err != nil {
+		return api.AgentState{}, o.failed(err)
+	}
+	a.log.Info("writable again after a rollback", "stamp", o.Stamp)
+	return a.answer(a.acted(promoted), nil), nil
 }
 
 // WaitPositionProcessor waits until the candidate has applied what the fenced
-// primary wrote, and has nothing that the primary lacks.
+// primary wrote, and has nothing that the primary lacks. It changes nothing, so
+// that it has the turn only to be checked.
 func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, body api.WaitPositionRequest) (api.AgentState, error) {
-	a.role.Lock()
-	m, err := a.order(req, body.HostGroup, body.Candidate)
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepCatchingUp)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	if o.Prepared != o.Stamp.Generation {
+		err = api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
+	} else {
+		err = a.remember(o.memory)
+	}
+	o.release()
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	if err := a.db.WaitPosition(ctx, body.GTID, milliseconds(body.TimeoutMS)); err != nil {
+		return api.AgentState{}, databaseError(err)
+	}
+	mine, err := a.db.Binlog(ctx, mysql.RoleSlave)
+	if err != nil {
+		return api.AgentState{}, databaseError(err)
+	}
+	binlog, err := executed(mine)
 	if err == nil {
-		err = a.remember(m)
+		err = compare(binlog.GTIDBinlogState, body.State)
 	}
-	a.role.Unlock()
 	if err != nil {
 		return api.AgentState{}, err
 	}
-	if m.Prepared != m.Stamp.Generation {
-		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", m.Prepared, m.Stamp.Generation)
-	}
-	if err := a.db.WaitPosition(ctx, body.GTID, boundOf(body.TimeoutMS)); err != nil {
-		return api.AgentState{}, databaseError(err)
-	}
-	binlog, err := a.db.Binlog(ctx, mysql.RoleSlave)
+	a.log.Info("caught up", "stamp", o.Stamp, "position", body.GTID)
+	return a.answer(a.lastState(), &binlog), nil
+}
+
+// executed is a position whose state has all that the server has, whoever wrote
+// it: the binary log of a server that was cloned does not begin with what it got
+// that way, its gtid_slave_pos has it.
+func executed(b mysql.Binlog) (api.Binlog, error) {
+	all, err := mysql.State{GTIDBinlogState: b.GTIDBinlogState, GTIDSlavePos: b.GTIDSlavePos}.Executed()
 	if err != nil {
-		return api.AgentState{}, databaseError(err)
+		return api.Binlog{}, api.Errorf(api.DataRead, "what this server has executed: %v", err)
 	}
-	if err := compare(binlog.GTIDBinlogState, body.State); err != nil {
-		return api.AgentState{}, err
-	}
-	s, err := a.ask(ctx)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	a.log.Info("caught up", "stamp", m.Stamp, "position", body.GTID)
-	return a.answer(s, &binlog), nil
+	b.GTIDBinlogState = all.String()
+	return api.Binlog(b), nil
 }
 
 // compare refuses a candidate that lacks something of the primary, or has
@@ -145,13 +271,10 @@ func compare(candidate, primary string) error {
 	if primary == "" {
 		return nil
 	}
-	mine, err := mysql.ParseGTIDState(candidate)
-	if err != nil {
-		return api.Errorf(api.DataRead, "the candidate's gtid_binlog_state: %v", err)
-	}
-	theirs, err := mysql.ParseGTIDState(primary)
-	if err != nil {
-		return api.Errorf(api.BadRequest, "the primary's gtid_binlog_state: %v", err)
+	mine, err1 := mysql.ParseGTIDState(candidate)
+	theirs, err2 := mysql.ParseGTIDState(primary)
+	if err := errors.Join(err1, err2); err != nil {
+		return api.Errorf(api.DataRead, "compare what candidate and primary have: %v", err)
 	}
 	if missing := mysql.Errant(theirs, mine); len(missing) > 0 {
 		return api.Errorf(api.BinlogInconsistent, "the candidate lacks %v of the primary", missing)
@@ -160,82 +283,4 @@ func compare(candidate, primary string) error {
 		return api.Errorf(api.BinlogInconsistent, "the candidate has %v that the primary lacks: it is errant", errant)
 	}
 	return nil
-}
-
-// PromoteDatasourceProcessor makes the new primary writable: the commit point
-// is behind it.
-func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Request, body api.PromoteDatasourceRequest) (api.AgentState, error) {
-	a.role.Lock()
-	defer a.role.Unlock()
-	m, err := a.order(req, body.HostGroup, body.Primary)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	if m.Stamp.Step != api.StepPromoting && m.Stamp.Step != api.StepIdle {
-		return api.AgentState{}, api.Errorf(api.BadRequest, "%s with stamp %s: only after the commit", req.Name, m.Stamp)
-	}
-	if m.Prepared != m.Stamp.Generation {
-		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", m.Prepared, m.Stamp.Generation)
-	}
-	m.Role, m.Committed = rolePrimary, m.Stamp.Generation
-	if err := a.remember(m); err != nil {
-		return api.AgentState{}, err
-	}
-	if _, err := a.db.Promote(ctx); err != nil {
-		return api.AgentState{}, databaseError(err)
-	}
-	a.log.Info("promoted", "stamp", m.Stamp)
-	s, err := a.ask(ctx)
-	return a.answer(s, nil), err
-}
-
-// FollowDatasourceProcessor makes this server a replica of the new primary.
-func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request, body api.FollowDatasourceRequest) (api.AgentState, error) {
-	source, err := sourceOf(body.Primary)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	a.role.Lock()
-	defer a.role.Unlock()
-	m, err := a.order(req, body.HostGroup, body.Replica)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	if m.Stamp.Step != api.StepPromoting && m.Stamp.Step != api.StepIdle {
-		return api.AgentState{}, api.Errorf(api.BadRequest, "%s with stamp %s: only after the commit", req.Name, m.Stamp)
-	}
-	m.Role, m.Committed = roleNotPrimary, m.Stamp.Generation
-	if err := a.remember(m); err != nil {
-		return api.AgentState{}, err
-	}
-	if _, err := a.db.Follow(ctx, source); err != nil {
-		return api.AgentState{}, databaseError(err)
-	}
-	a.log.Info("following", "stamp", m.Stamp, "primary", body.Primary.Address)
-	s, err := a.ask(ctx)
-	return a.answer(s, nil), err
-}
-
-// RestoreDatasourceProcessor makes the old primary of a switch that is rolled
-// back writable again.
-func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Request, body api.RestoreDatasourceRequest) (api.AgentState, error) {
-	a.role.Lock()
-	defer a.role.Unlock()
-	m, err := a.order(req, body.HostGroup, body.Primary)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	if m.Stamp.Step != api.StepRollingBack && m.Stamp.Step != api.StepIdle {
-		return api.AgentState{}, api.Errorf(api.BadRequest, "%s with stamp %s: only while rolling back", req.Name, m.Stamp)
-	}
-	m.Role = rolePrimary
-	if err := a.remember(m); err != nil {
-		return api.AgentState{}, err
-	}
-	if err := a.db.Unfence(ctx); err != nil {
-		return api.AgentState{}, databaseError(err)
-	}
-	a.log.Info("writable again after a rollback", "stamp", m.Stamp)
-	s, err := a.ask(ctx)
-	return a.answer(s, nil), err
 }

@@ -23,9 +23,20 @@ func sourceOf(d api.Datasource) (mysql.Source, error) {
 	return mysql.Source{Host: host, Port: uint16(port)}, nil
 }
 
+// maxBound bounds what a request may ask to wait for.
+const maxBound = 10 * time.Minute
+
+// milliseconds is a bound that a request names, within 1 ms and maxBound.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 1), maxBound.Milliseconds())) * time.Millisecond
+}
+
 // preflightOptions is a preflight request for the database.
 func preflightOptions(body api.PreflightDatasourceRequest, own string) (mysql.PreflightOptions, error) {
-	o := mysql.PreflightOptions{Role: mysql.Role(body.Role), MaxLag: time.Duration(body.MaxLagMS) * time.Millisecond, Peers: map[string]uint32{}}
+	o := mysql.PreflightOptions{Role: mysql.Role(body.Role), Peers: map[string]uint32{}}
+	if body.MaxLagMS > 0 {
+		o.MaxLag = milliseconds(body.MaxLagMS)
+	}
 	switch body.Role {
 	case api.BinlogMaster:
 	case api.BinlogSlave:

@@ -8,33 +8,57 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/transport/api"
-	"github.com/zerokeeper/zero/transport/conf"
 	"github.com/zerokeeper/zero/transport/host"
-	"github.com/zerokeeper/zero/transport/wire"
 )
 
-// defaultBeat is the pause between heartbeats until a keeper names one.
-const defaultBeat = 400 * time.Millisecond
+const (
+	// defaultBeat is the pause between heartbeats until a keeper names one, and
+	// the bounds of what it may name.
+	defaultBeat = 400 * time.Millisecond
+	minBeat     = 50 * time.Millisecond
+	maxBeat     = 10 * time.Second
+	// firstRetry is the pause after a heartbeat that failed; it doubles up to
+	// the pause between heartbeats. A lost leader is most often replaced soon.
+	firstRetry = 20 * time.Millisecond
+)
 
 // beat registers, and then sends heartbeats until ctx ends; each answer says
-// what holds. Errors are told once, not at every beat.
+// what holds. Trouble is told once, not at every beat.
 func (p *Proxy) beat(ctx context.Context, link Link) {
-	pause := defaultBeat
-	failing := false
+	interval, retry := defaultBeat, firstRetry
+	silent, disobeyed := false, false
 	for seq := uint64(1); ctx.Err() == nil; seq++ {
-		answer, err := p.beatOnce(ctx, link, seq)
-		switch {
-		case err == nil:
-			if failing {
+		answer, life, err := p.ask(ctx, link, seq)
+		if ctx.Err() != nil {
+			return
+		}
+		pause := interval
+		if err != nil {
+			if !silent {
+				p.log.Warn("no keeper answers; going on with what holds", "error", err)
+			}
+			silent = true
+			pause, retry = min(retry, interval), min(2*retry, maxBeat)
+		} else {
+			if silent {
 				p.log.Info("keepers answer again")
 			}
-			failing = false
+			silent, retry = false, firstRetry
+			p.answered.Store(int64(time.Since(p.started)))
 			if answer.IntervalMS > 0 {
-				pause = min(max(time.Duration(answer.IntervalMS)*time.Millisecond, 50*time.Millisecond), 10*time.Second)
+				interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)
 			}
-		case ctx.Err() == nil && !failing:
-			failing = true
-			p.log.Warn("no keeper answers; going on with what holds", "error", err)
+			pause = interval
+			err = p.obey(ctx, link, life, answer)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil && !disobeyed:
+				p.log.Error("what the keepers answer cannot be done here", "error", err)
+			case err == nil && disobeyed:
+				p.log.Info("what the keepers answer can be done again")
+			}
+			disobeyed = err != nil
 		}
 		select {
 		case <-ctx.Done():
@@ -44,60 +68,56 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 	}
 }
 
-// beatOnce registers, if that is still to be done, sends one heartbeat and
-// obeys the answer.
-func (p *Proxy) beatOnce(ctx context.Context, link Link, seq uint64) (api.HeartbeatAnswer, error) {
+// ask registers, if that is still to be done, and sends one heartbeat.
+func (p *Proxy) ask(ctx context.Context, link Link, seq uint64) (api.HeartbeatAnswer, uint64, error) {
 	var answer api.HeartbeatAnswer
-	if p.Status() == api.StatusReady && !p.registered.Load() {
+	s := p.stand()
+	if s.status == api.StatusReady && !s.registered && !s.leaving {
 		if err := p.call(ctx, link, api.ProxyRegister, api.ProxyRegisterRequest{Version: p.cfg.Version}, nil); err != nil {
-			return answer, err
+			return answer, s.life, err
 		}
-		p.registered.Store(true)
+		p.registered(s.life)
 	}
-	if err := p.call(ctx, link, api.ProxyHeartbeat, p.heartbeat(seq), &answer); err != nil {
-		return answer, err
+	if err := p.call(ctx, link, api.ProxyHeartbeat, p.heartbeat(seq, s.status), &answer); err != nil {
+		return answer, s.life, err
 	}
 	if answer.Seq != seq {
-		return answer, fmt.Errorf("heartbeat %d was answered as %d", seq, answer.Seq)
+		return answer, s.life, fmt.Errorf("heartbeat %d was answered as %d", seq, answer.Seq)
 	}
-	if p.Status() == api.StatusUnreg {
-		return answer, nil
+	return answer, s.life, nil
+}
+
+// obey does what an answer says. What is wrong with one host group does not keep
+// the others from it.
+func (p *Proxy) obey(ctx context.Context, link Link, life uint64, answer api.HeartbeatAnswer) error {
+	if !p.counted(life, answer.Status) {
+		return nil
 	}
+	var errs []error
 	if answer.ConfVersion != "" && p.wants(answer.ConfVersion) {
-		if err := p.fetch(ctx, link); err != nil {
-			return answer, err
-		}
+		errs = append(errs, p.fetch(ctx, link))
 	}
 	for _, grant := range answer.Grants {
 		g, err := p.group(grant.HostGroup)
 		if err != nil {
 			continue // of a configuration that is on its way
 		}
-		if err := g.grant(grant); err != nil && !errors.Is(err, &api.Error{Code: api.IdentityMismatch}) {
-			return answer, err
-		}
+		errs = append(errs, g.grant(grant))
 	}
-	p.becomeUp(answer)
-	return answer, nil
-}
-
-// becomeUp: a proxy with the live configuration, on the list, is up.
-func (p *Proxy) becomeUp(answer api.HeartbeatAnswer) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.status == api.StatusReady && p.live != nil && answer.Status != "" && answer.Status != api.StatusUnreg {
-		p.status = api.StatusUp
-		p.log.Info("up", "config", p.confID)
-		p.poke() // the keepers should know at once
-	}
+	p.becomeUp(life)
+	return errors.Join(errs...)
 }
 
 // wants reports whether the live version is one that should be fetched: not the
-// applied one, and not one that was refused here already.
+// applied one, and not one that was refused here a moment ago.
 func (p *Proxy) wants(version string) bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return version != p.confID && version != p.refused
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.live.Load()
+	if now.conf != nil && version == now.ConfigID {
+		return false
+	}
+	return version != p.refused || time.Since(p.refusedAt) >= p.cfg.RetryRefused
 }
 
 // fetch gets the live configuration and applies it.
@@ -106,29 +126,30 @@ func (p *Proxy) fetch(ctx context.Context, link Link) error {
 	defer cancel()
 	resp, err := link.Call(ctx, api.ConfigFetch, nil, []byte("{}"))
 	if err != nil {
-		return fmt.Errorf("fetch the configuration: %w", err)
+		return fmt.Errorf("%s: %w", api.ConfigFetch, err)
 	}
-	id := resp.Meta.Get(api.MetaConfigID)
-	if _, err := conf.ParseVersion(id); err != nil {
-		return fmt.Errorf("fetch the configuration: %w", err)
-	}
-	if err := p.apply(version{id, string(resp.Data)}); err != nil {
-		p.log.Error("the live configuration cannot be used here; going on with the one before", "config", id, "error", err)
+	v := version{resp.Meta.Get(api.MetaConfigID), string(resp.Data)}
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	if err := p.apply(v); err != nil {
+		return fmt.Errorf("configuration %s is not applied, the one before stays: %w", clip(v.ConfigID, 64), err)
 	}
 	return nil
 }
 
 // heartbeat is what this proxy says of itself.
-func (p *Proxy) heartbeat(seq uint64) api.ProxyHeartbeatRequest {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+func (p *Proxy) heartbeat(seq uint64, status string) api.ProxyHeartbeatRequest {
+	now := p.live.Load()
 	beat := api.ProxyHeartbeatRequest{
-		ClusterName: p.cfg.Cluster, Address: p.cfg.Address, Status: p.status, SystemInfo: host.SystemInfo(), ConfVersion: p.confID,
-		Seq: seq, Incarnation: p.incarnation, ConfError: p.confError, Stamps: map[string]api.Stamp{},
+		ClusterName: p.cfg.Cluster, Address: p.cfg.Address, Status: status, SystemInfo: host.SystemInfo(), ConfVersion: now.ConfigID,
+		Seq: seq, Incarnation: p.incarnation, Stamps: map[string]api.Stamp{},
 	}
-	for name, g := range p.groups {
+	for name, g := range now.groups {
 		beat.Stamps[name] = g.snapshot().Stamp
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	beat.ConfError = p.confError
 	return beat
 }
 
@@ -136,7 +157,7 @@ func (p *Proxy) heartbeat(seq uint64) api.ProxyHeartbeatRequest {
 func (p *Proxy) call(ctx context.Context, link Link, name string, body, answer any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.CallTimeout)
 	defer cancel()
@@ -151,36 +172,4 @@ func (p *Proxy) call(ctx context.Context, link Link, name string, body, answer a
 		return fmt.Errorf("%s: the answer cannot be read: %w", name, err)
 	}
 	return nil
-}
-
-// Leave unregisters the proxy for good, before it stops. The keepers refuse it
-// to the last one that is up, unless force is set.
-func (p *Proxy) Leave(ctx context.Context, link Link, reason string, force bool) error {
-	return p.call(ctx, link, api.ProxyUnregister, api.ProxyUnregisterRequest{Reason: reason, Force: force}, nil)
-}
-
-// UnregisterProxyProcessor takes this proxy out of service: writes are held,
-// and it stays so until it is activated.
-func (p *Proxy) UnregisterProxyProcessor(_ context.Context, _ *wire.Request, body api.UnregisterProxyRequest) (any, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status = api.StatusUnreg
-	for _, g := range p.groups {
-		g.gate.Hold()
-	}
-	p.log.Warn("unregistered: writes are held", "reason", body.Reason)
-	return nil, nil
-}
-
-// ActivateProxyProcessor makes this proxy start over: ready, fetch the
-// configuration, up.
-func (p *Proxy) ActivateProxyProcessor(context.Context, *wire.Request, api.ActivateProxyRequest) (any, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status = api.StatusReady
-	p.refused, p.confError = "", ""
-	p.registered.Store(false)
-	p.log.Info("activated")
-	p.poke()
-	return nil, nil
 }

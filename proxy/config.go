@@ -17,12 +17,12 @@ type Link interface {
 	Call(ctx context.Context, name string, meta wire.Meta, body []byte) (*wire.Response, error)
 }
 
-// Config is what a Proxy is made with.
+// Config is what a Proxy is made with. Zero durations mean the defaults.
 type Config struct {
 	ID      string // its name among the proxies of the cluster
 	Cluster string // config_name of the configuration that it runs
 	Address string // where clients reach its MySQL port, host:port
-	DataDir string // for the configuration and what the host groups remember
+	DataDir string // for the configuration and what the host groups remember; this proxy's alone
 	Version string
 	Dev     bool // literal passwords are accepted in configurations
 	Logger  hclog.Logger
@@ -32,7 +32,8 @@ type Config struct {
 	ReadSecretFile func(path string) ([]byte, error)
 	Getenv         func(name string) (string, bool)
 
-	CallTimeout time.Duration // of one request to the keepers; 3 s
+	CallTimeout  time.Duration // of one request to the keepers; 3 s
+	RetryRefused time.Duration // until a configuration that cannot be used here is tried again; 1 min
 }
 
 // validID is also what makes an id, a cluster or a host group a file name.
@@ -49,8 +50,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("proxy config: no address for clients")
 	case c.DataDir == "":
 		return fmt.Errorf("proxy config: no data directory: without one a start without keepers could not serve reads")
-	case c.CallTimeout < 0:
-		return fmt.Errorf("proxy config: call timeout %s is negative", c.CallTimeout)
+	case c.CallTimeout < 0 || c.RetryRefused < 0:
+		return fmt.Errorf("proxy config: the call timeout %s or the retry of a refused configuration %s is negative", c.CallTimeout, c.RetryRefused)
 	}
 	return nil
 }
@@ -67,6 +68,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CallTimeout == 0 {
 		c.CallTimeout = 3 * time.Second
+	}
+	if c.RetryRefused == 0 {
+		c.RetryRefused = time.Minute
 	}
 	return c
 }

@@ -2,40 +2,71 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zerokeeper/zero/proxy/gate"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/conf"
 )
 
-// target is a datasource that a host group writes to.
+// target is a datasource that a host group writes to, by its name: the index is
+// its place in the configuration of the moment.
 type target struct {
-	Index      int    `json:"index"`
-	Address    string `json:"address"`
+	Address    string `json:"address"`    // empty: nothing was said yet
 	Generation uint64 `json:"generation"` // of the commit that made it primary
 }
 
-// groupState is what a host group remembers on disk.
+// primary is the target as the gate knows it. Its index is left out: it changes
+// with a configuration that only re-orders the list, and nobody asks for it.
+func (t target) primary() gate.Primary {
+	return gate.Primary{Address: t.Address, Generation: t.Generation}
+}
+
+// is reports whether o names the same reign of the same server. A generation
+// that was taken from an order may be above that of the commit, never below.
+func (t target) is(o target) bool { return t.Address == o.Address && o.Generation <= t.Generation }
+
+// groupState is what a host group remembers.
 type groupState struct {
-	Stamp    api.Stamp `json:"stamp"` // highest seen
-	Known    bool      `json:"known"` // Current says something
-	Current  target    `json:"current"`
-	Previous target    `json:"previous"` // of the switch with generation PreviousOf
-	// PreviousOf is the generation of the switch that left Previous; 0: none.
+	Stamp   api.Stamp `json:"stamp"` // highest seen
+	Current target    `json:"current"`
+	// Previous is what the switch of generation PreviousOf replaced; 0: none.
+	Previous   target `json:"previous"`
 	PreviousOf uint64 `json:"previousOf"`
 }
 
-// group is one host group on this proxy: its gate, and the orders about it one
-// at a time.
+func (s groupState) known() bool { return s.Current.Address != "" }
+
+// onDisk is what of it must survive the process. The step within a generation
+// need not: a start is held, whatever step it was in.
+func (s groupState) onDisk() groupState {
+	s.Stamp.Step = 0
+	return s
+}
+
+// leave remembers, for RollbackProxyDatasource, what a switch is about to
+// replace. Until then the current one is what a rollback returns to.
+func (s *groupState) leave(generation uint64) {
+	if s.known() && s.PreviousOf != generation {
+		s.Previous, s.PreviousOf = s.Current, generation
+	}
+}
+
+// group is one host group on this proxy: its gate, and what the keepers say of
+// it, one thing at a time.
 type group struct {
-	name string
-	gate *gate.Gate
-	log  hclog.Logger
-	save func(groupState) error // writes it to the disk
+	name    string
+	gate    *gate.Gate
+	log     hclog.Logger
+	serving *atomic.Bool           // the keepers count this proxy in a switch: without that nothing is opened
+	save    func(groupState) error // to the disk
 
 	mu           sync.Mutex // held while an order or a grant is carried out, except while it drains
 	write        []string   // addresses of the live configuration, by index
@@ -43,13 +74,15 @@ type group struct {
 	state        groupState
 }
 
-// check refuses a stamp below the highest seen, and takes over a higher one. It
-// is called with the lock held, and the caller saves.
-func (g *group) check(stamp api.Stamp) error {
+// admit checks an order's stamp: not below the highest seen (R8), and of a step
+// in which that order is given. The lock is held.
+func (g *group) admit(stamp api.Stamp, steps ...uint8) error {
 	if stamp.Compare(g.state.Stamp) < 0 {
 		return api.Errorf(api.StaleGeneration, "host group %s has seen stamp %s, this order has %s", g.name, g.state.Stamp, stamp)
 	}
-	g.state.Stamp = stamp
+	if !slices.Contains(steps, stamp.Step) {
+		return api.Errorf(api.BadRequest, "host group %s: this order is not given in the step of stamp %s", g.name, stamp)
+	}
 	return nil
 }
 
@@ -65,129 +98,145 @@ func (g *group) named(index int, d api.Datasource) (string, error) {
 	return g.write[index], nil
 }
 
-// stopWriting holds new writes and transactions and waits until none is in
-// flight.
-func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) error {
-	g.mu.Lock()
-	before := g.state
-	address, err := g.named(req.Index, req.Primary)
-	if err == nil && g.state.Known && g.state.Current.Address != address {
-		err = api.Errorf(api.IdentityMismatch, "host group %s writes to %s here, not to %s", g.name, g.state.Current.Address, address)
+// keep replaces the state, on the disk first. When that fails, the state is what
+// it was: nothing was promised. The lock is held.
+func (g *group) keep(next groupState) error {
+	if next.onDisk() != g.state.onDisk() {
+		if err := g.save(next); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = g.check(stamp)
-	}
-	if err != nil {
-		g.mu.Unlock()
-		return err
-	}
-	g.gate.Hold()
-	if g.state.PreviousOf != stamp.Generation && g.state.Known {
-		g.state.Previous, g.state.PreviousOf = g.state.Current, stamp.Generation
-	}
-	if err := g.saveIfChanged(before); err != nil {
-		g.mu.Unlock()
-		return err
-	}
-	timeout := g.drainTimeout
-	g.mu.Unlock()
+	g.state = next
+	return nil
+}
 
+// stopWriting holds new writes and transactions and answers when none is in
+// flight. When the drain's time is over it says how many are left; the group
+// stays held, until the switch is rolled back or a grant opens it.
+func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) error {
+	timeout, err := g.beginStop(stamp, req)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := g.gate.Drain(ctx); err != nil {
-		return api.Errorf(api.DrainTimeout, "%v: waited %s (switch.drain_timeout)", err, timeout)
+		return api.Errorf(api.DrainTimeout, "%v (switch.drain_timeout is %s)", err, timeout)
 	}
 	g.log.Info("writing stopped", "group", g.name, "stamp", stamp)
 	return nil
 }
 
-// switchTo points the held group at another datasource.
+func (g *group) beginStop(stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) (time.Duration, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.admit(stamp, api.StepStopping); err != nil {
+		return 0, err
+	}
+	address, err := g.named(req.Index, req.Primary)
+	if err != nil {
+		return 0, err
+	}
+	if g.state.known() && g.state.Current.Address != address {
+		return 0, api.Errorf(api.IdentityMismatch, "host group %s writes to %s here, not to %s", g.name, g.state.Current.Address, address)
+	}
+	g.gate.Hold()
+	next := g.state
+	next.Stamp = stamp
+	return g.drainTimeout, g.keep(next)
+}
+
+// switchTo points the group at another datasource, held. For the one that it
+// points at already there is nothing to do.
 func (g *group) switchTo(stamp api.Stamp, req api.SwitchProxyDatasourceRequest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	before := g.state
+	if err := g.admit(stamp, api.StepPromoting, api.StepIdle); err != nil {
+		return err
+	}
 	address, err := g.named(req.ToIndex, req.Primary)
 	if err != nil {
 		return err
 	}
-	if err := g.check(stamp); err != nil {
-		return err
+	next := g.state
+	next.Stamp = stamp
+	if g.state.Current.Address != address {
+		next.leave(stamp.Generation)
+		next.Current = target{address, stamp.Generation}
 	}
-	if g.state.PreviousOf != stamp.Generation && g.state.Known {
-		g.state.Previous, g.state.PreviousOf = g.state.Current, stamp.Generation
-	}
-	g.state.Current, g.state.Known = target{req.ToIndex, address, stamp.Generation}, true
-	if err := g.saveIfChanged(before); err != nil {
-		return err
-	}
-	return g.point()
+	return g.move(next)
 }
 
-// point gives the gate the current target, held.
-func (g *group) point() error {
-	g.gate.Hold()
-	if err := g.gate.SetPrimary(gate.Primary(g.state.Current)); err != nil {
-		return fmt.Errorf("switch host group %s: %w", g.name, err)
-	}
-	return nil
-}
-
-// rollback points the held group back at what it wrote to before the switch of
-// that generation. The order carries no index: the proxy remembers.
+// rollback points the group back at what it wrote to before the switch of that
+// generation, held. The order carries no index: the proxy remembers.
 func (g *group) rollback(stamp api.Stamp) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	before := g.state
-	if err := g.check(stamp); err != nil {
+	if err := g.admit(stamp, api.StepRollingBack); err != nil {
 		return err
 	}
-	if g.state.PreviousOf != stamp.Generation {
-		// StopWriting of this switch never came: nothing was changed here, but the
-		// hold is the keeper's to lift.
-		if !g.state.Known {
-			return api.Errorf(api.NothingToUndo, "host group %s has no datasource yet, and none to return to", g.name)
-		}
-	} else {
-		g.state.Current = g.state.Previous
+	if !g.state.known() {
+		return api.Errorf(api.NothingToUndo, "host group %s has no datasource yet, and none to return to", g.name)
 	}
-	if err := g.saveIfChanged(before); err != nil {
+	g.gate.Hold() // also when StopWriting never came: the keeper lifts it
+	next := g.state
+	next.Stamp = stamp
+	if next.PreviousOf == stamp.Generation {
+		next.Current = next.Previous
+	}
+	if err := g.move(next); err != nil {
 		return err
 	}
-	g.log.Info("switch rolled back here", "group", g.name, "datasource", g.state.Current.Address, "stamp", stamp)
-	return g.point()
+	g.log.Info("switch rolled back here", "group", g.name, "datasource", next.Current.Address, "stamp", stamp)
+	return nil
+}
+
+// move keeps the state and points the gate at its target; a gate that points
+// elsewhere is held for it. The lock is held.
+func (g *group) move(next groupState) error {
+	moved := next.Current != g.state.Current
+	if moved {
+		g.gate.Hold()
+	}
+	if err := g.keep(next); err != nil || !moved {
+		return err
+	}
+	if err := g.gate.SetPrimary(next.Current.primary()); err != nil {
+		return fmt.Errorf("switch host group %s: %w", g.name, err)
+	}
+	return nil
 }
 
 // recoverWriting lets the held writes go on.
 func (g *group) recoverWriting(stamp api.Stamp, req api.RecoverWritingProxyDatasourceRequest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	before := g.state
+	if err := g.admit(stamp, api.StepIdle); err != nil {
+		return err
+	}
 	address, err := g.named(req.Index, req.Primary)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !g.state.Known {
+	case !g.state.known():
 		return api.Errorf(api.NotReady, "host group %s has no datasource here yet: the next heartbeat names it", g.name)
-	}
-	if g.state.Current.Address != address {
+	case g.state.Current.Address != address:
 		return api.Errorf(api.IdentityMismatch, "host group %s points at %s here, not at %s", g.name, g.state.Current.Address, address)
+	case !g.serving.Load():
+		return api.Errorf(api.NotReady, "host group %s stays held: this proxy is not on the keepers' list", g.name)
 	}
-	if err := g.check(stamp); err != nil {
-		return err
-	}
-	if err := g.saveIfChanged(before); err != nil {
+	next := g.state
+	next.Stamp = stamp
+	if err := g.keep(next); err != nil {
 		return err
 	}
 	return g.open()
 }
 
-// open admits writes to the current target.
+// open admits writes to the current target. The lock is held.
 func (g *group) open() error {
 	_, wasOpen, _ := g.gate.Current()
-	if err := g.point(); err != nil {
-		return err
-	}
-	if err := g.gate.Open(gate.Primary(g.state.Current)); err != nil {
+	if err := g.gate.Open(g.state.Current.primary()); err != nil {
 		return fmt.Errorf("open host group %s: %w", g.name, err)
 	}
 	if !wasOpen {
@@ -196,105 +245,99 @@ func (g *group) open() error {
 	return nil
 }
 
-// grant takes over what a heartbeat's answer says (R4). One that is older than
-// what was seen, or speaks of another configuration, is passed over.
+// grant takes over what a heartbeat's answer says (R4), by name: positions are
+// those of a configuration that may be on its way here still. One that is older
+// than what was seen is passed over. One that names a server which this proxy
+// does not know as the group's shows that it is behind: it holds.
 func (g *group) grant(grant api.Grant) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if grant.Stamp.Compare(g.state.Stamp) < 0 {
 		return nil
 	}
-	address, err := g.named(grant.Index, grant.Primary)
-	if err != nil {
+	foreign := !slices.Contains(g.write, grant.Primary.Address)
+	if foreign || !grant.Open {
+		g.hold("stamp", grant.Stamp) // needs no memory, and is never wrong
+	}
+	next := g.state
+	next.Stamp = grant.Stamp
+	if now := (target{grant.Primary.Address, grant.Committed}); !foreign && !next.Current.is(now) {
+		next.Current = now
+	}
+	if err := g.move(next); err != nil {
 		return err
 	}
-	before := g.state
-	now := target{grant.Index, address, grant.Committed}
-	g.state.Stamp = grant.Stamp
-	moved := !g.state.Known || g.state.Current != now
-	if moved && grant.Committed == grant.Stamp.Generation && g.state.PreviousOf != grant.Committed && g.state.Known {
-		g.state.Previous, g.state.PreviousOf = g.state.Current, grant.Committed
-	}
-	g.state.Current, g.state.Known = now, true
-	if err := g.saveIfChanged(before); err != nil {
-		return err
-	}
-	if moved {
-		if err := g.point(); err != nil {
-			return err
-		}
-	}
-	if !grant.Open {
-		g.gate.Hold()
-		return nil
-	}
-	if p, open, _ := g.gate.Current(); open && p == gate.Primary(now) {
+	switch {
+	case foreign:
+		return api.Errorf(api.IdentityMismatch, "host group %s is held: the keepers name %q as its primary, which is not in the configuration that runs here", g.name, grant.Primary.Address)
+	case !grant.Open || !g.serving.Load():
 		return nil
 	}
 	return g.open()
 }
 
-// configure takes over the group's part of a configuration. A writable that is
-// still in the list keeps its place by address; a new list is obeyed by the
-// keeper's next grant.
-func (g *group) configure(write []string, cfg gate.Config, drainTimeout time.Duration) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.gate.Configure(cfg); err != nil {
-		return err
+// hold stops admitting, and says so if that is news. The lock is held.
+func (g *group) hold(why ...any) {
+	if _, open, _ := g.gate.Current(); open {
+		g.log.Info("writes are held", append([]any{"group", g.name}, why...)...)
 	}
-	g.write, g.drainTimeout = write, drainTimeout
-	if !g.state.Known {
-		return nil
-	}
-	for i, address := range write {
-		if address != g.state.Current.Address {
-			continue
-		}
-		if i == g.state.Current.Index {
-			return nil
-		}
-		_, open, _ := g.gate.Current()
-		before := g.state
-		g.state.Current.Index = i
-		if err := g.saveIfChanged(before); err != nil {
-			return err
-		}
-		if err := g.point(); err != nil || !open {
-			return err
-		}
-		return g.open()
-	}
-	return nil // not in the list any more: the next grant names another one
+	g.gate.Hold()
 }
 
-// seed makes a group that was never told anything read from a datasource of
-// its configuration; it does not open it.
-func (g *group) seed(index int) {
+// stop holds the group, until a grant opens it.
+func (g *group) stop(why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.state.Known && index < len(g.write) {
-		if err := g.gate.SetPrimary(gate.Primary{Index: index, Address: g.write[index]}); err != nil {
-			g.log.Warn("no datasource for reads yet", "group", g.name, "error", err)
-		}
-	}
+	g.hold("reason", why)
 }
 
-// saveIfChanged writes the state to the disk if it is another than before. When
-// that fails, the state is what it was: nothing was promised.
-func (g *group) saveIfChanged(before groupState) error {
-	if g.state == before {
-		return nil
+// configure takes over the group's part of a configuration. What it writes to
+// is known by name, so that a list in another order changes nothing.
+func (g *group) configure(hg *conf.HostGroup) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.write, g.drainTimeout = hg.Addresses(), hg.Switch.DrainTimeout
+	err := g.gate.Configure(gateConfig(hg.Switch))
+	if known := g.state.known(); known && !slices.Contains(g.write, g.state.Current.Address) {
+		g.hold("reason", "the configuration has no "+g.state.Current.Address)
 	}
-	if err := g.save(g.state); err != nil {
-		g.state = before
-		return fmt.Errorf("remember host group %s: %w", g.name, err)
+	return err
+}
+
+// start gives a fresh gate, held, a datasource for reads: what the disk
+// remembers, or else what the configuration begins with.
+func (g *group) start(hg *conf.HostGroup) error {
+	reads := g.state.Current
+	if !slices.Contains(g.write, reads.Address) {
+		if hg.ActiveWrite >= len(g.write) {
+			return errors.New("active_write names no datasource")
+		}
+		reads = target{Address: g.write[hg.ActiveWrite]}
 	}
-	return nil
+	return g.gate.SetPrimary(reads.primary())
+}
+
+// addressOf is the datasource at an index, and indexOf the way back; -1 when the
+// configuration has it no more.
+func (g *group) addressOf(index int) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.named(index, api.Datasource{})
+}
+
+func (g *group) indexOf(address string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Index(g.write, address)
 }
 
 func (g *group) snapshot() groupState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state
+}
+
+// gateConfig is what a host group's rules say of holding.
+func gateConfig(s conf.Switch) gate.Config {
+	return gate.Config{HoldTimeout: s.HoldTimeout, MaxHeld: s.MaxHeld, MaxHeldBytes: s.MaxHeldBytes}
 }

@@ -3,7 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"time"
+	"fmt"
 
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/wire"
@@ -42,7 +42,10 @@ func handle[B any](f func(context.Context, *wire.Request, B) (any, error), requi
 			return nil, err
 		}
 		data, err := json.Marshal(answer)
-		return &wire.Response{Data: data}, err
+		if err != nil {
+			return nil, fmt.Errorf("%s: encode the answer: %w", req.Name, err)
+		}
+		return &wire.Response{Data: data}, nil
 	}
 }
 
@@ -95,43 +98,4 @@ func (p *Proxy) RecoverWritingProxyDatasourceProcessor(_ context.Context, req *w
 		return nil, err
 	}
 	return nil, g.recoverWriting(stamp, body)
-}
-
-// ProxyVoteFetchProcessor votes: yes if this proxy's own last probes of the
-// writable datasource failed and it can log in to the candidate. The evidence
-// comes with the vote.
-func (p *Proxy) ProxyVoteFetchProcessor(ctx context.Context, req *wire.Request, body api.ProxyVoteFetchRequest) (any, error) {
-	g, err := p.group(body.HostGroup)
-	if err != nil {
-		return nil, err
-	}
-	state := g.snapshot()
-	if !state.Known {
-		return nil, api.Errorf(api.NotReady, "host group %s has no datasource here yet", body.HostGroup)
-	}
-	candidate, err := g.addressOf(body.ToIndex)
-	if err != nil {
-		return nil, err
-	}
-	seen, needed := p.evidence(body.HostGroup)
-	vote := api.ProxyVote{HostGroup: body.HostGroup, FromIndex: state.Current.Index, ToIndex: body.ToIndex}
-	if seen.Address == state.Current.Address {
-		vote.Failures, vote.Error = seen.Failures, seen.Error
-		if !seen.LastSuccess.IsZero() {
-			at := seen.LastSuccess.UTC()
-			vote.LastSuccess = &at
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	vote.TargetReachable = p.probe(ctx, body.HostGroup, candidate) == nil
-	vote.Vote = vote.Failures >= needed && vote.TargetReachable
-	return vote, nil
-}
-
-// addressOf is the datasource at an index of the live configuration.
-func (g *group) addressOf(index int) (string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.named(index, api.Datasource{})
 }

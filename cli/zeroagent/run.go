@@ -3,15 +3,28 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/zerokeeper/zero/agent"
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/transport"
+	"github.com/zerokeeper/zero/transport/durable"
+	"github.com/zerokeeper/zero/transport/wire"
 )
 
-// run is one agent, until ctx ends.
+const (
+	// A keeper that is silent for pingInterval is asked, and given up after
+	// pingTimeout more: another one may lead by then.
+	pingInterval = 500 * time.Millisecond
+	pingTimeout  = time.Second
+	// redialMost is the longest pause between two tries to reach the leader.
+	redialMost = 250 * time.Millisecond
+)
+
+// run is one agent, until ctx ends. The server is left as it is then.
 func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	cfg := o.database()
 	cfg.Logger = env.Log.Named("mysql")
@@ -19,18 +32,25 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	a, err := agent.New(agent.Config{ID: o.name, DataDir: o.data, Version: daemon.Version, Database: db, Logger: env.Log.Named("agent")})
+	defer func() {
+		if err := db.Close(); err != nil { // of connections that the server had closed
+			env.Log.Debug("close the connections to the server", "error", err)
+		}
+	}()
+	a, err := agent.Open(agent.Config{ID: o.name, DataDir: o.data, Version: daemon.Version, Database: db, Logger: env.Log.Named("agent")})
 	if err != nil {
-		return err
+		return final(err)
 	}
+	defer func() { err = errors.Join(err, a.Close()) }()
 	client, err := transport.NewClient(transport.ClientConfig{
-		Endpoints: o.keepers, Hello: a.Hello(), Handler: a.Handler(), Logger: env.Log.Named("link"),
+		Endpoints: o.keepers, Hello: a.Hello(), Handler: a.Handler(), Logger: env.Log.Named("link"), BackoffMax: redialMost,
+		Invoker: wire.Config{PingInterval: pingInterval, PingTimeout: pingTimeout},
 	})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	registerMetrics(env.Registry, a)
 	env.AddCheck(daemon.Check{Name: "agent", Run: func(context.Context) error { return a.Ready() }})
 	env.Ready(true)
 	env.Log.Info("serving", "name", o.name, "datasource", o.mysql, "http", env.HTTPAddr)
@@ -44,4 +64,13 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	running.Go(func() { a.Run(ctx, client) })
 	running.Wait()
 	return nil
+}
+
+// final marks what a restart cannot mend: a data directory that a person must
+// look at.
+func final(err error) error {
+	if errors.Is(err, agent.ErrForeign) || errors.Is(err, durable.ErrDamaged) {
+		return fmt.Errorf("%w: %w", daemon.ErrNoRestart, err)
+	}
+	return err
 }

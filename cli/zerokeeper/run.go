@@ -48,7 +48,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	defer stopServing()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3) // room for each that serves: nobody reads it while the node closes
 	serve := func(what string, f func(context.Context) error) {
 		servers.Go(func() {
 			if err := f(serving); err != nil && serving.Err() == nil {

@@ -13,23 +13,24 @@ type collector struct {
 	server *mysql.Server
 
 	open, inFlight, held *prometheus.Desc
-	connections          *prometheus.Desc
+	connections, silence *prometheus.Desc
 }
 
 func registerMetrics(registry *prometheus.Registry, p *proxy.Proxy, s *mysql.Server) {
 	group := []string{"host_group"}
 	registry.MustRegister(&collector{
 		proxy: p, server: s,
-		open:        prometheus.NewDesc("zero_proxy_group_open", "1 when writes of the host group are admitted.", append(group, "primary"), nil),
+		open:        prometheus.NewDesc("zero_proxy_group_open", "1 when writes of the host group are admitted.", []string{"host_group", "primary"}, nil),
 		inFlight:    prometheus.NewDesc("zero_proxy_group_in_flight", "Writes and transactions of the host group under way.", group, nil),
 		held:        prometheus.NewDesc("zero_proxy_group_held", "Writes and transactions of the host group that wait.", group, nil),
 		connections: prometheus.NewDesc("zero_proxy_client_connections", "Clients that are connected.", nil, nil),
+		silence:     prometheus.NewDesc("zero_proxy_keeper_silence_seconds", "Time since a keeper answered a heartbeat of this proxy.", nil, nil),
 	})
 }
 
 // Describe names the metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.inFlight, c.held, c.connections} {
+	for _, d := range []*prometheus.Desc{c.open, c.inFlight, c.held, c.connections, c.silence} {
 		out <- d
 	}
 }
@@ -46,4 +47,5 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(g.Held), g.Name)
 	}
 	out <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(c.server.Stats().Connections))
+	out <- prometheus.MustNewConstMetric(c.silence, prometheus.GaugeValue, c.proxy.Silence().Seconds())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cli/daemon/settings"
@@ -17,11 +18,12 @@ type options struct {
 	keepers   []string
 	mysql     string
 	advertise string
+	drain     time.Duration
 	dev       bool
 }
 
 func (o *options) app() daemon.App {
-	o.mysql = "127.0.0.1:3306"
+	o.mysql, o.drain = "127.0.0.1:3306", 20*time.Second
 	return daemon.App{
 		Name:  "zeroproxy",
 		Short: "zeroproxy serves MySQL clients and holds their writes while the primary moves",
@@ -35,6 +37,7 @@ func (o *options) app() daemon.App {
 			{Name: "keepers", Value: &o.keepers, Arg: "host:port,…", Usage: "ports for machines of the keepers"},
 			{Name: "mysql", Value: &o.mysql, Arg: "host:port", Usage: "port for MySQL clients"},
 			{Name: "advertise", Value: &o.advertise, Arg: "host:port", Usage: "how clients reach that port, for people (default: --mysql)"},
+			{Name: "drain-timeout", Value: &o.drain, Arg: "duration", Usage: "how long running transactions may take to end at a stop; keep it some seconds below --shutdown-timeout"},
 			{Name: "dev", Value: &o.dev, Usage: "accept literal passwords in configurations"},
 		},
 		Validate: o.validate,
@@ -63,6 +66,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--data is needed: what a proxy must remember stands there")
 	case len(o.keepers) == 0:
 		return fmt.Errorf("--keepers is needed")
+	case o.drain <= 0:
+		return fmt.Errorf("--drain-timeout must be above 0")
 	}
 	return nil
 }

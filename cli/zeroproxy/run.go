@@ -12,22 +12,34 @@ import (
 	"github.com/zerokeeper/zero/proxy"
 	"github.com/zerokeeper/zero/proxy/mysql"
 	"github.com/zerokeeper/zero/transport"
+	"github.com/zerokeeper/zero/transport/durable"
+	"github.com/zerokeeper/zero/transport/wire"
 )
 
-// drainTimeout bounds how long running transactions may take to end at a stop.
-const drainTimeout = 20 * time.Second
+const (
+	// leaveTimeout bounds the farewell to the keepers.
+	leaveTimeout = 2 * time.Second
+	// A keeper that is silent for pingInterval is asked, and given up after
+	// pingTimeout more: another one may lead by then.
+	pingInterval = 500 * time.Millisecond
+	pingTimeout  = time.Second
+	// redialMost is the longest pause between two tries to reach the leader.
+	redialMost = 250 * time.Millisecond
+)
 
 // run is one proxy, until ctx ends; then running transactions may end first,
 // with the keepers still in touch.
-func (o *options) run(ctx context.Context, env *daemon.Env) error {
-	p, err := proxy.New(proxy.Config{
+func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
+	p, err := proxy.Open(proxy.Config{
 		ID: o.name, Cluster: o.cluster, Address: o.advertise, DataDir: o.data, Version: daemon.Version, Dev: o.dev, Logger: env.Log.Named("proxy"),
 	})
 	if err != nil {
-		return err
+		return final(err)
 	}
+	defer func() { err = errors.Join(err, p.Close()) }()
 	client, err := transport.NewClient(transport.ClientConfig{
-		Endpoints: o.keepers, Hello: p.Hello(), Handler: p.Handler(), Logger: env.Log.Named("link"),
+		Endpoints: o.keepers, Hello: p.Hello(), Handler: p.Handler(), Logger: env.Log.Named("link"), BackoffMax: redialMost,
+		Invoker: wire.Config{PingInterval: pingInterval, PingTimeout: pingTimeout},
 	})
 	if err != nil {
 		return err
@@ -44,7 +56,8 @@ func (o *options) run(ctx context.Context, env *daemon.Env) error {
 	registerMetrics(env.Registry, p, server)
 	env.AddCheck(daemon.Check{Name: "proxy", Run: func(context.Context) error { return p.Ready() }})
 
-	// The link outlives ctx: while transactions end, the keepers may still ask.
+	// The link outlives ctx: while transactions end, this proxy stays on the
+	// keepers' list, and a switch waits for it as for any other.
 	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -66,26 +79,32 @@ func (o *options) run(ctx context.Context, env *daemon.Env) error {
 
 	select {
 	case <-ctx.Done():
+		env.Log.Info("stopping: running transactions may end", "at-most", o.drain)
 	case err = <-failed:
-		return err
 	}
-	env.Log.Info("stopping: running transactions may end")
-	draining, cancel := context.WithTimeout(linked, drainTimeout)
+	draining, cancel := context.WithTimeout(linked, o.drain)
 	defer cancel()
-	err = server.Shutdown(draining)
-	return errors.Join(err, leave(linked, env, p, client))
+	err = errors.Join(err, server.Shutdown(draining))
+	leave(linked, env, p, client)
+	return err
 }
 
-// leaveTimeout bounds the farewell to the keepers.
-const leaveTimeout = 2 * time.Second
-
-// leave takes this proxy off the keepers' list. The last one that is up stays
-// on it, as lost after a while: it is expected back.
-func leave(ctx context.Context, env *daemon.Env, p *proxy.Proxy, client *transport.Client) error {
+// leave takes this proxy off the keepers' list, now that nothing is in flight.
+// The last one that is up stays on it, as lost after a while: it is expected
+// back.
+func leave(ctx context.Context, env *daemon.Env, p *proxy.Proxy, client *transport.Client) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if err := p.Leave(ctx, client, "stopped", false); err != nil {
+	if err := p.Leave(ctx, client, "stopped"); err != nil {
 		env.Log.Info("the keepers keep this proxy on their list", "reason", err)
 	}
-	return nil
+}
+
+// final marks what a restart cannot mend: a data directory that a person must
+// look at.
+func final(err error) error {
+	if errors.Is(err, proxy.ErrForeign) || errors.Is(err, durable.ErrDamaged) {
+		return fmt.Errorf("%w: %w", daemon.ErrNoRestart, err)
+	}
+	return err
 }

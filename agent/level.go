@@ -1,0 +1,246 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zerokeeper/zero/agent/mysql"
+	"github.com/zerokeeper/zero/transport/api"
+)
+
+// Pauses after a change of the server that failed; they double.
+const (
+	firstPause = 400 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// deed is what a grant asks to be done to the server.
+type deed int
+
+const (
+	nothing deed = iota
+	promote
+	setReadOnly
+	follow
+)
+
+// verdict is what a grant means for a server as it is.
+type verdict struct {
+	do    deed
+	alarm string // what needs a person; empty when nothing does
+	quiet bool   // the alarm stays what it was: nothing can be said now
+}
+
+// compareWith is the level of R14: what the newest grant asks of a server in
+// that state. Orders make it so earlier, and in the middle of a switch they
+// alone do; only a second writable server is never left alone.
+func (m memory) compareWith(grant api.Grant, s mysql.State) verdict {
+	r := s.Replication
+	if grant.Primary.Address != m.Address {
+		return m.asReplica(grant, s)
+	}
+	switch {
+	case !grant.Open || inSwitch(grant.Stamp.Step):
+		return verdict{quiet: true}
+	case r == nil && !s.ReadOnly:
+		return verdict{}
+	case r == nil, grant.Committed != 0 && m.Prepared == grant.Committed:
+		return verdict{do: promote}
+	}
+	return verdict{alarm: fmt.Sprintf("the configuration names this server as writable, but it replicates from %s: correct active_write, or switch to it", r.Source())}
+}
+
+func (m memory) asReplica(grant api.Grant, s mysql.State) verdict {
+	r := s.Replication
+	primary := grant.Primary.Address
+	switch {
+	case !s.ReadOnly:
+		return verdict{do: setReadOnly, quiet: true}
+	case inSwitch(grant.Stamp.Step) || grant.Stamp.Step == api.StepRollingBack:
+		return verdict{quiet: true}
+	case r != nil && r.Source() == primary && r.IORunning != "No" && r.SQLRunning == "Yes":
+		if err := r.Err(); err != nil { // the server itself goes on trying
+			return verdict{alarm: fmt.Sprintf("this server does not receive from %s: %v", primary, err)}
+		}
+		return verdict{}
+	case r == nil && (grant.Committed == 0 || s.GTIDBinlogState == "" && s.GTIDSlavePos == ""):
+		return verdict{alarm: fmt.Sprintf("this server does not replicate from %s, and nothing shows that it ever had the group's data: clone it, or set replication up", primary)}
+	case r != nil && r.Source() != primary && grant.Committed == 0:
+		return verdict{alarm: fmt.Sprintf("this server replicates from %s, but %s is writable", r.Source(), primary)}
+	}
+	return verdict{do: follow}
+}
+
+// inSwitch reports whether a step belongs to the orders alone.
+func inSwitch(step uint8) bool {
+	return step == api.StepStopping || step == api.StepFencing || step == api.StepCatchingUp
+}
+
+// enforce makes the server what the newest grants say, again and again, until
+// ctx ends.
+func (a *Agent) enforce(ctx context.Context) {
+	var wait backoff
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.act:
+		}
+		a.mu.Lock()
+		grants, reachable := a.grants, a.state.Reachable
+		a.mu.Unlock()
+		if len(grants) == 0 {
+			a.setAlarm("") // no host group: nothing is asked of this server
+		}
+		for _, grant := range grants {
+			if err := a.obey(ctx, grant, reachable, &wait); err != nil && ctx.Err() == nil {
+				a.log.Warn("what the keepers answer cannot be done now", "group", grant.HostGroup, "stamp", grant.Stamp, "error", err, "again_in", wait.pause)
+			}
+		}
+	}
+}
+
+// backoff spaces out what fails. Another grant starts it afresh.
+type backoff struct {
+	of    api.Stamp
+	until time.Time
+	pause time.Duration
+}
+
+func (b *backoff) over(stamp api.Stamp) bool {
+	if b.of != stamp {
+		*b = backoff{of: stamp}
+	}
+	return !time.Now().Before(b.until)
+}
+
+func (b *backoff) ended(err error) {
+	if err == nil {
+		b.pause, b.until = 0, time.Time{}
+		return
+	}
+	b.pause = min(max(2*b.pause, firstPause), lastPause)
+	b.until = time.Now().Add(b.pause)
+}
+
+// obey remembers a grant and makes the server what it says. It does nothing
+// while an order is carried out, and gives way to one.
+func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait *backoff) error {
+	if !wait.over(grant.Stamp) {
+		return nil
+	}
+	taken, release, busy := a.turn.try(ctx, rankLevel)
+	if busy != nil {
+		return nil // an order: look again at the next answer
+	}
+	defer release()
+	m, ok, err := a.adopt(taken, grant)
+	if err != nil || !ok || !reachable {
+		wait.ended(err)
+		return err
+	}
+	seen := a.lastState()
+	v := m.compareWith(grant, seen)
+	if v.do != nothing { // it may be old by now
+		if seen, err = a.ask(taken); err != nil {
+			return err
+		}
+		v = m.compareWith(grant, seen)
+	}
+	if v.do == nothing {
+		wait.ended(nil)
+		if !v.quiet {
+			a.setAlarm(v.alarm)
+		}
+		return nil
+	}
+	err = a.do(ctx, taken, v.do, grant)
+	if context.Cause(taken) == errGaveWay {
+		return nil // the order does what is to be done
+	}
+	wait.ended(err)
+	return err
+}
+
+// adopt takes a grant into the memory. ok is false for one that is older than
+// what was seen, or that names another server at this address.
+func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, err error) {
+	m = a.notes.in(grant.HostGroup)
+	if grant.Stamp.Compare(m.Stamp) < 0 {
+		return m, false, nil
+	}
+	mine := grant.Primary.Address == a.db.Address()
+	if mine {
+		if err := a.isMe(ctx, grant.Primary); errors.Is(err, &api.Error{Code: api.IdentityMismatch}) {
+			a.setAlarm(err.Error())
+			return m, false, nil
+		}
+	}
+	m.Stamp, m.Committed = grant.Stamp, grant.Committed
+	switch {
+	case mine && grant.Open:
+		m.Role = rolePrimary
+	case !mine:
+		m.Role = roleNotPrimary
+	}
+	return m, true, a.remember(m)
+}
+
+// do changes the server's role. What makes it writable is short, and is not
+// interrupted: half of it would be the worst of all.
+func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error {
+	if d == promote {
+		yielding = ctx
+	}
+	ctx, cancel := context.WithTimeout(yielding, a.cfg.RoleTimeout)
+	defer cancel()
+	var (
+		err   error
+		now   func(*mysql.State)
+		wrong string
+	)
+	primary := grant.Primary.Address
+	switch d {
+	case promote:
+		a.log.Info("this server is the primary: making it writable", "stamp", grant.Stamp)
+		_, err = a.db.Promote(ctx)
+		now, wrong = promoted, "this server should be writable and is not"
+	case setReadOnly:
+		a.log.Warn("this server is not the primary, but writable: making it read-only", "primary", primary, "stamp", grant.Stamp)
+		err = a.db.SetReadOnly(ctx)
+		now, wrong = func(s *mysql.State) { s.ReadOnly = true }, "this server is writable and should not be"
+	case follow:
+		var source mysql.Source
+		var result mysql.Following
+		if source, err = sourceOf(grant.Primary); err == nil {
+			result, err = a.db.Follow(ctx, source)
+		}
+		now, wrong = followed(result), "this server does not follow "+primary
+	}
+	switch {
+	case context.Cause(yielding) == errGaveWay:
+	case err != nil:
+		a.setAlarm(wrong + ": " + err.Error() + remedy(err))
+	default:
+		a.acted(now)
+		a.setAlarm("")
+		a.log.Info("the server is what the keepers say", "role", roleOf(a.lastState()), "primary", primary, "stamp", grant.Stamp)
+		poke(a.look) // more may be to do
+	}
+	return databaseError(err)
+}
+
+// remedy is what a person can do about an error that does not go away.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, mysql.ErrErrant):
+		return "; save its errant transactions and clone it"
+	case errors.Is(err, mysql.ErrPurged):
+		return "; clone it"
+	case errors.Is(err, mysql.ErrWaitingForAck):
+		return "; its commits wait for replicas: see to those, or kill the server"
+	}
+	return ""
+}
