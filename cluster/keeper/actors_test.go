@@ -140,9 +140,16 @@ func (a *actor) route(k *Keeper) *wire.InvokeRoute {
 
 func (a *actor) key() string {
 	if a.hello.Role == api.RoleProxy {
-		return proxyKey(a.hello.Cluster, a.id)
+		return proxyKey(a.hello.Cluster, a.hello.ID)
 	}
 	return a.hello.Address
+}
+
+// set changes what the actor says of itself.
+func (a *actor) set(change func(a *actor)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(a)
 }
 
 // on says how an order of that name is answered from now on; nil: as usual.
@@ -176,7 +183,10 @@ func (a *actor) block(name string) (entered chan struct{}, release func()) {
 
 // handle records an order and answers it.
 func (a *actor) handle(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-	g := given{to: a.id, name: req.Name, body: req.Body, switchID: req.Meta.Get(api.MetaSwitchID)}
+	a.mu.Lock()
+	id := a.id
+	a.mu.Unlock()
+	g := given{to: id, name: req.Name, body: req.Body, switchID: req.Meta.Get(api.MetaSwitchID)}
 	if text, ok := req.Meta.Lookup(api.MetaStamp); ok {
 		stamp, err := api.ParseStamp(text)
 		if err != nil {
@@ -225,4 +235,17 @@ func (a *actor) untilNth(n int, code api.Code) answer {
 func silent(ctx context.Context, _ given) (any, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
+}
+
+// says answers with that, whatever is asked.
+func says(data any) answer {
+	return func(context.Context, given) (any, error) { return data, nil }
+}
+
+// disconnected waits until the leader has noticed that the actor is gone.
+func (a *actor) disconnected() {
+	eventually(a.f.t, a.id+" is gone", func() bool {
+		_, ok := a.route(a.f.leader().keeper.Load()).Get(a.key())
+		return !ok
+	})
 }

@@ -150,7 +150,7 @@ func (m *member) replaceKeeper() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	k.waits = waits{grace: 2 * time.Second, role: 2 * time.Second, point: 2 * time.Second, inform: 2 * time.Second, restore: 3 * time.Second, repoint: 2 * time.Second}
+	k.waits = waits{grace: 2 * time.Second, role: 2 * time.Second, point: 2 * time.Second, inform: 2 * time.Second, restore: 3 * time.Second, repoint: 2 * time.Second, sweep: 50 * time.Millisecond}
 	if m.tuning.waits != nil {
 		m.tuning.waits(&k.waits)
 	}
@@ -228,6 +228,19 @@ func newFleet(t *testing.T, size int, tune tuning) *fleet {
 	f.op = f.client(api.HelloRequest{Role: api.RoleOperator, ID: "dba"}, nil)
 	f.leader()
 	return f
+}
+
+// settled waits until the keepers have recorded what they record of themselves.
+func (f *fleet) settled() {
+	f.t.Helper()
+	eventually(f.t, "the keepers have recorded each other", func() bool {
+		for _, m := range f.members {
+			if state := f.state(); state.ClusterID() == "" || state.Member(m.node.ID()) == nil {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // client is a client of all keepers, closed with the test.

@@ -94,7 +94,7 @@ func only(t *testing.T, answer api.HeartbeatAnswer) api.Grant {
 func TestProxyOffTheListIsHeld(t *testing.T) {
 	f := world(t, 1, plainDocument, tuning{})
 	stranger := f.proxyOf("p3", "p3-1")
-	stranger.status = api.StatusUp
+	stranger.set(func(p *actor) { p.status = api.StatusUp })
 	stranger.on(api.ActivateProxy, refuses(api.Busy, "not now"))
 	if got := only(t, stranger.beat()); got.Open {
 		t.Errorf("a proxy that is not on the list is granted %+v", got)
@@ -103,8 +103,10 @@ func TestProxyOffTheListIsHeld(t *testing.T) {
 	if got := only(t, f.proxies[1].beat()); got.Open {
 		t.Errorf("a proxy that was unregistered is granted %+v", got)
 	}
+	f.proxies[0].stop()
+	f.proxies[0].disconnected()
 	again := f.proxyOf("p1", "p1-2") // another process, not registered yet
-	again.status = api.StatusUp
+	again.set(func(p *actor) { p.status = api.StatusUp })
 	again.on(api.ActivateProxy, refuses(api.Busy, "not now"))
 	if got := only(t, again.beat()); got.Open {
 		t.Errorf("a process that did not register is granted %+v", got)

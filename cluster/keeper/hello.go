@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/wire"
@@ -30,6 +31,8 @@ func (k *Keeper) Hello(_ context.Context, caller wire.Principal, _ *wire.Request
 		return caller, nil, api.Errorf(api.BadRequest, "Hello: a %s needs an id", caller.Role)
 	case caller.Role == api.RoleProxy && (hello.Cluster == "" || hello.Address == "" || hello.Incarnation == ""):
 		return caller, nil, api.Errorf(api.BadRequest, "Hello: a proxy says its cluster, its address and its incarnation")
+	case strings.Contains(hello.Cluster, "/"):
+		return caller, nil, api.Errorf(api.BadRequest, "Hello: cluster %q: the name of a cluster has no /", hello.Cluster)
 	case caller.Role == api.RoleAgent && (hello.Address == "" || hello.Incarnation == ""):
 		return caller, nil, api.Errorf(api.BadRequest, "Hello: an agent says its datasource's address and its incarnation")
 	}

@@ -19,14 +19,9 @@ type drivers struct {
 	switches map[string]bool // that have a driver
 }
 
-const (
-	// maxBackground bounds the background work of a term; more is left to the
-	// next heartbeat, which asks again.
-	maxBackground = 256
-	// sweepInterval is how often the leader looks for open switches that nobody
-	// drives.
-	sweepInterval = time.Second
-)
+// maxBackground bounds the background work of a term; more is left to the next
+// heartbeat, which asks again.
+const maxBackground = 256
 
 // lead runs the duties of one term. It is called after the term's barrier was
 // applied, so that the state is the newest.
@@ -58,7 +53,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 // that an earlier term left, and those whose request was given up before its
 // outcome was known, and which nobody else would ever end.
 func (k *Keeper) driveOpenSwitches(ctx context.Context) {
-	sweep := time.NewTicker(sweepInterval)
+	sweep := time.NewTicker(k.waits.sweep)
 	defer sweep.Stop()
 	for {
 		for _, g := range k.cfg.Store.State().Groups() {

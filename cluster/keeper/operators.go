@@ -172,14 +172,24 @@ func (k *Keeper) snapshotSave(ctx context.Context, c *call[api.SnapshotSaveReque
 	if err != nil {
 		return api.SnapshotSaveAnswer{}, err
 	}
-	var buf bytes.Buffer
+	var buf bounded
 	if _, err := state.WriteTo(&buf); err != nil {
 		return api.SnapshotSaveAnswer{}, err
 	}
-	const most = 44 << 20 // in base64 within the 64 MiB of an answer
-	if buf.Len() > most {
-		return api.SnapshotSaveAnswer{}, api.Errorf(api.TooLarge, "the snapshot has %d bytes, an answer carries %d: copy the newest folder under the keeper's snapshots directory", buf.Len(), most)
-	}
 	hash := state.Hash()
 	return api.SnapshotSaveAnswer{Index: state.Index(), Term: state.Term(), Hash: hex.EncodeToString(hash[:]), Snapshot: buf.Bytes()}, nil
+}
+
+// maxSnapshot is what an answer of 64 MiB carries in base64.
+const maxSnapshot = 44 << 20
+
+// bounded is a buffer of at most maxSnapshot bytes.
+type bounded struct{ bytes.Buffer }
+
+// Write refuses what does not fit.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxSnapshot {
+		return 0, api.Errorf(api.TooLarge, "the snapshot has more than the %d bytes that an answer carries: copy the newest folder under the keeper's snapshots directory", maxSnapshot)
+	}
+	return b.Buffer.Write(p)
 }

@@ -21,11 +21,12 @@ type waits struct {
 	inform  time.Duration // for which proxies are told of what their next heartbeat tells them as well
 	restore time.Duration // for which the old primary's agent is asked to re-open; after it its heartbeats do that
 	repoint time.Duration // for which replicas are asked to follow; after it their agents' heartbeats do that
+	sweep   time.Duration // between two looks for open switches that nobody drives
 }
 
 var defaultWaits = waits{
 	grace: time.Second, role: 10 * time.Second, point: 250 * time.Millisecond, inform: 2 * time.Second,
-	restore: 30 * time.Second, repoint: 30 * time.Second,
+	restore: 30 * time.Second, repoint: 30 * time.Second, sweep: time.Second,
 }
 
 // Pauses between two tries of an order, doubling.

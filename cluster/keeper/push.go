@@ -33,6 +33,9 @@ const (
 	pushRetry = 5 * time.Second
 	// pushTurn is how often a delivery looks whether it is its turn.
 	pushTurn = 10 * time.Millisecond
+	// maxDeliveries bounds how many proxies are given a configuration at once by
+	// one push: each has a copy on its way.
+	maxDeliveries = 64
 	// refusalKept is for how long a refusal is remembered; after it a proxy that
 	// still says that it refused something is asked once more.
 	refusalKept = time.Hour
@@ -92,9 +95,14 @@ func (k *Keeper) deliver(ctx context.Context, cluster, id, of string, waitMS int
 		}
 	}
 	list := make([]delivery, len(rows))
+	slots := make(chan struct{}, maxDeliveries)
 	var all sync.WaitGroup
 	for i, row := range rows {
-		all.Go(func() { list[i] = k.deliverTo(ctx, row, id, of) })
+		slots <- struct{}{} // each ends with ctx
+		all.Go(func() {
+			list[i] = k.deliverTo(ctx, row, id, of)
+			<-slots
+		})
 	}
 	all.Wait()
 	return list

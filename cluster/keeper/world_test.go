@@ -48,7 +48,8 @@ func world(t *testing.T, size int, content string, tune tuning) *fleet {
 	for i, address := range []string{db0, db1, db2} {
 		f.agents = append(f.agents, f.agent(fmt.Sprintf("a%d", i), address, fmt.Sprintf("server-%d", i)))
 	}
-	f.agents[0].readOnly = false
+	f.agents[0].set(func(a *actor) { a.readOnly = false })
+	f.agents[0].beat()
 	for _, id := range []string{"p1", "p2"} {
 		f.proxies = append(f.proxies, f.proxy(id))
 	}
@@ -121,7 +122,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 			ClusterName: "shop", Address: a.hello.Address, Status: a.status, ConfVersion: a.confVersion, ConfError: a.confError, Seq: a.seq, Incarnation: a.hello.Incarnation,
 		}
 	} else {
-		name, body = api.AgentHeartbeat, api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly}
+		name, body = api.AgentHeartbeat, api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some"}
 	}
 	seq := a.seq
 	a.mu.Unlock()
@@ -180,6 +181,24 @@ func (a *actor) obeyAgent(_ context.Context, g given) (any, error) {
 	}
 	state.ReadOnly, state.Prepared = a.readOnly, a.prepared
 	return state, nil
+}
+
+func (a *actor) isReadOnly() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.readOnly
+}
+
+// allGiven waits until an order that goes to several has come in everywhere: one
+// that is cancelled on its way may come in late, and is refused for its stamp.
+func (f *fleet) allGiven(order string) {
+	f.t.Helper()
+	receivers := 1
+	switch order {
+	case api.ProxyVoteFetch, api.StopWritingProxyDatasource, api.SwitchProxyDatasource, api.RecoverWritingProxyDatasource, api.RollbackProxyDatasource, api.FollowDatasource:
+		receivers = 2
+	}
+	eventually(f.t, order+" has come in everywhere", func() bool { return len(f.tape.of(order)) >= receivers })
 }
 
 // startSwitch asks for a switch as an operator and returns its id.
