@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,19 @@ func zeroctlJSON(t *testing.T, ctx context.Context, f *fleet.Fleet, want int, in
 	if err := json.Unmarshal([]byte(result.Stdout), into); err != nil {
 		t.Fatalf("zeroctl -o json %s: %v in %q", strings.Join(args, " "), err, result.Stdout)
 	}
+}
+
+// ask is zeroctlJSON for where it is tried again: an answer other than that with
+// exit code 0 is an error.
+func ask(ctx context.Context, f *fleet.Fleet, into any, args ...string) error {
+	result, err := f.Zeroctl(ctx, append([]string{"-o", "json"}, args...)...)
+	if err != nil {
+		return err
+	}
+	if result.Code != exitOK {
+		return fmt.Errorf("zeroctl %s: exit %d: %s%s", strings.Join(args, " "), result.Code, result.Stdout, result.Stderr)
+	}
+	return json.Unmarshal([]byte(result.Stdout), into)
 }
 
 // failure is the error of an answer in JSON.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/zerokeeper/zero/jepsen/fleet"
 )
 
 // Exit codes of a daemon that failed: the second says that a restart cannot mend
@@ -78,7 +76,8 @@ func (q *quorum) refuses(t *testing.T, ctx context.Context, exit int, dir, name 
 	has(t, "what the keeper says", said, parts...)
 }
 
-// flags are those of a keeper beside the group, on ports of its own.
+// flags are those of a keeper beside the group, on ports of its own, which come
+// last.
 func (q *quorum) flags(t *testing.T, dir, name string) []string {
 	t.Helper()
 	ports, err := q.f.FreePorts(2)
@@ -93,27 +92,7 @@ func (q *quorum) flags(t *testing.T, dir, name string) []string {
 func (q *quorum) foreign(t *testing.T, ctx context.Context) (dir string) {
 	t.Helper()
 	dir = filepath.Join(q.f.Dir(), "foreign")
-	flags := q.flags(t, dir, "stranger")
-	bin, err := q.f.BinDir(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := q.f.NewProc(fleet.ProcConfig{
-		Name: "stranger", Path: filepath.Join(bin, "zerokeeper"), Args: append(flags, "--bootstrap-expect", "1"),
-		Ready: func(ctx context.Context) error {
-			status, body, err := fleet.Get(ctx, "http://"+flags[len(flags)-1]+"/readyz")
-			if err != nil {
-				return err
-			}
-			return fleet.StatusOK(status, body)
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
+	p := q.keeper(t, ctx, "stranger", append([]string{"--bootstrap-expect", "1"}, q.flags(t, dir, "stranger")...)...)
 	if err := p.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}

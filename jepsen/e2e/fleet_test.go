@@ -5,10 +5,14 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/zerokeeper/zero/jepsen/fleet"
 	"github.com/zerokeeper/zero/jepsen/stage"
@@ -28,17 +32,20 @@ func TestFleet(t *testing.T) {
 		{"endpoints", s.endpoints},
 		{"agents", s.agents},
 		{"import", s.importGroup},
+		{"tools", s.tools},
 		{"switch under clients", s.switchUnderClients},
 		{"quiet logs", s.quietLogs},
 		{"bad configurations", s.badConfigs},
 		{"configurations", s.configs},
 		{"a proxy that refuses", s.configRefused},
 		{"switches refused", s.switchesRefused},
+		{"voted down", s.votedDown},
 		{"a transaction that does not end", s.drainTimeout},
 		{"abort", s.abort},
 		{"proxies leave and come back", s.proxiesLeave},
 		{"proxy stops", s.proxyStops},
 		{"proxy killed", s.proxyKilled},
+		{"stop", s.stopAll},
 	})
 }
 
@@ -67,7 +74,9 @@ func (s *scene) play(t *testing.T, ctx context.Context, acts []act) {
 	for _, a := range acts {
 		ok := t.Run(a.name, func(t *testing.T) {
 			a.run(t, ctx)
-			s.healthy(t, ctx)
+			if a.name != "stop" {
+				s.healthy(t, ctx)
+			}
 		})
 		if !ok {
 			return
@@ -132,47 +141,41 @@ func (s *scene) switchTo(t *testing.T, ctx context.Context, to int) api.Switch {
 	}
 }
 
-// shown is a switch's record.
-func (s *scene) shown(t *testing.T, ctx context.Context, id string) api.Switch {
+// started asks for a switch, after the cooldown of the one before, and returns its
+// id when it is accepted.
+func (s *scene) started(t *testing.T, ctx context.Context, to int) string {
 	t.Helper()
+	var started api.SwitchStarted
+	eventually(t, ctx, settled, "a switch", func(ctx context.Context) error {
+		return ask(ctx, s.Fleet, &started, startArgs(to, "--no-wait")...)
+	})
+	return started.ID
+}
+
+// record is what the keepers know of a switch.
+func (s *scene) record(ctx context.Context, id string) (api.Switch, error) {
 	var answer struct {
 		Switch api.Switch `json:"switch"`
 	}
-	zeroctlJSON(t, ctx, s.Fleet, exitOK, &answer, "switch", "show", id)
-	return answer.Switch
+	err := ask(ctx, s.Fleet, &answer, "switch", "show", id)
+	return answer.Switch, err
 }
 
-// ended waits until a switch is over.
-func (s *scene) ended(t *testing.T, ctx context.Context, id string) api.Switch {
+// reaches waits until a switch is as cond wants it.
+func (s *scene) reaches(t *testing.T, ctx context.Context, d time.Duration, id string, cond func(api.Switch) bool) api.Switch {
 	t.Helper()
 	var record api.Switch
-	eventually(t, ctx, settled, "the end of switch "+id, func(ctx context.Context) error {
-		if record = s.shown(t, ctx, id); record.Open {
-			return fmt.Errorf("it is in %s", record.State)
+	eventually(t, ctx, d, "switch "+id, func(ctx context.Context) (err error) {
+		if record, err = s.record(ctx, id); err == nil && !cond(record) {
+			err = fmt.Errorf("it is in %s", record.State)
 		}
-		return nil
+		return err
 	})
 	return record
 }
 
-// started is the id of a switch that runs in the background.
-func (s *scene) started(t *testing.T, ctx context.Context, to int) string {
-	t.Helper()
-	var started api.SwitchStarted
-	zeroctlJSON(t, ctx, s.Fleet, exitOK, &started, startArgs(to, "--no-wait")...)
-	return started.ID
-}
-
-// inStep waits until a switch that is not over is in a state.
-func (s *scene) inStep(t *testing.T, ctx context.Context, id, state string) {
-	t.Helper()
-	eventually(t, ctx, 5*time.Second, "switch "+id, func(ctx context.Context) error {
-		if now := s.shown(t, ctx, id).State; now != state {
-			return fmt.Errorf("it is in %s, not in %s", now, state)
-		}
-		return nil
-	})
-}
+// over is the condition of a switch that has ended.
+func over(s api.Switch) bool { return !s.Open }
 
 // client opens a connection of the application through a proxy.
 func (s *scene) client(t *testing.T, ctx context.Context, p *fleet.Proxy) *sql.Conn {
@@ -188,6 +191,16 @@ func (s *scene) client(t *testing.T, ctx context.Context, p *fleet.Proxy) *sql.C
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// direct opens the application's way to a server, past the proxies.
+func (s *scene) direct(server *fleet.Maria) (*sql.DB, error) {
+	cfg, err := mysql.ParseDSN(s.DSN(s.Proxies[0]))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Addr = server.Addr()
+	return sql.Open("mysql", cfg.FormatDSN())
 }
 
 // do runs statements that must succeed.
@@ -239,4 +252,36 @@ func (s *scene) noted(t *testing.T, ctx context.Context, note string, want int) 
 // insert is the statement that stores a note.
 func insert(note string) string {
 	return "INSERT INTO notes (note) VALUES ('" + strings.ReplaceAll(note, "'", "''") + "')"
+}
+
+// giveSecret puts the application's password into a proxy's own directory.
+func (s *scene) giveSecret(p *fleet.Proxy, name string) error {
+	return os.WriteFile(filepath.Join(p.Dir(), name), []byte(s.Password()), 0o600)
+}
+
+// stopAll: SIGTERM ends every daemon soon and well.
+func (s *scene) stopAll(t *testing.T, ctx context.Context) {
+	var daemons []*fleet.Proc
+	for _, p := range s.Proxies {
+		daemons = append(daemons, p.Proc)
+	}
+	for _, a := range s.Agents {
+		daemons = append(daemons, a.Proc)
+	}
+	for _, k := range s.Keepers {
+		daemons = append(daemons, k.Proc)
+	}
+	for _, d := range daemons {
+		begin := time.Now()
+		if err := d.Stop(ctx); err != nil {
+			t.Error(err)
+			continue
+		}
+		if status, err := d.Wait(ctx); err != nil || status.Code != 0 {
+			t.Errorf("%s ended with %v, %v, want exit 0", d.Name(), status, err)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("%s took %v to stop", d.Name(), took.Round(time.Millisecond))
+		}
+	}
 }

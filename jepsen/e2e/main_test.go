@@ -11,17 +11,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
 	"github.com/zerokeeper/zero/jepsen/fleet"
 )
 
-// tailLines is how much of each log a failed test shows.
-const tailLines = 15
+// tailLines is how much of each log a failed test shows; of a database's less.
+const (
+	tailLines      = 20
+	mariaTailLines = 5
+)
 
 // TestMain builds the programs, once for all tests, unless ZERO_BIN says where
 // they are.
 func TestMain(m *testing.M) {
+	// The driver complains of connections that were lost; here that is on purpose.
+	if err := mysql.SetLogger(hclog.NewNullLogger().StandardLogger(nil)); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
 	if os.Getenv("ZERO_BIN") != "" {
 		goleak.VerifyTestMain(m)
 		return
@@ -121,8 +131,11 @@ func showLogs(t *testing.T, f *fleet.Fleet) {
 			t.Log(err)
 			continue
 		}
-		lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-		t.Logf("the end of %s:\n%s", filepath.Base(file), strings.Join(lines[max(len(lines)-tailLines, 0):], "\n"))
+		lines, show := strings.Split(strings.TrimRight(string(data), "\n"), "\n"), tailLines
+		if strings.HasPrefix(filepath.Base(file), "db") {
+			show = mariaTailLines
+		}
+		t.Logf("the end of %s:\n%s", filepath.Base(file), strings.Join(lines[max(len(lines)-show, 0):], "\n"))
 	}
 }
 

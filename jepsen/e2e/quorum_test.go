@@ -36,6 +36,10 @@ func TestQuorum(t *testing.T) {
 		{"kill -9 each", q.killEach},
 		{"two of three dead", q.twoDead},
 		{"directories", q.directories},
+		{"one keeper in memory", q.dev},
+		{"largest section", q.largest},
+		{"a fourth keeper", q.fourth},
+		{"another address", q.moves},
 	} {
 		if !t.Run(test.name, func(t *testing.T) { test.run(t, ctx) }) {
 			return // the next begins with a quorum that works
@@ -54,6 +58,22 @@ func (q *quorum) leader(t *testing.T, ctx context.Context) (leader *fleet.Keeper
 		t.Fatal(err)
 	}
 	return leader, slices.DeleteFunc(q.f.Keepers(), func(k *fleet.Keeper) bool { return k == leader })
+}
+
+// anotherLeads waits until a keeper leads that is not this one, which may hang.
+func anotherLeads(t *testing.T, ctx context.Context, f *fleet.Fleet, than *fleet.Keeper) {
+	t.Helper()
+	eventually(t, ctx, back, "another leader than "+than.Name(), func(ctx context.Context) error {
+		for _, k := range f.Keepers() {
+			if k == than {
+				continue
+			}
+			if status, _, err := fleet.Get(ctx, k.URL("/leaderz")); err == nil && status == http.StatusOK {
+				return nil
+			}
+		}
+		return errors.New("none of the others leads")
+	})
 }
 
 // frames replays the golden frames against every keeper, by a client that shares
@@ -117,14 +137,7 @@ func (q *quorum) leadership(t *testing.T, ctx context.Context) {
 	if err := leader.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, ctx, back, "a leader after SIGTERM", func(ctx context.Context) error {
-		for _, k := range q.f.Keepers() {
-			if status, _, err := fleet.Get(ctx, k.URL("/leaderz")); k != leader && err == nil && status == http.StatusOK {
-				return nil
-			}
-		}
-		return errors.New("none of the others leads")
-	})
+	anotherLeads(t, ctx, q.f, leader)
 	took := time.Since(begin)
 	status, err := leader.Wait(ctx)
 	if err != nil || status.Code != 0 {
@@ -142,17 +155,15 @@ func (q *quorum) leadership(t *testing.T, ctx context.Context) {
 	p.verify(t, ctx, q.f)
 }
 
-// killEach kills every keeper in turn, the leader of the moment among them,
-// while clients write: nothing acknowledged is lost.
+// killEach kills every keeper in turn, and then the leader of the moment, while
+// clients write: nothing acknowledged is lost.
 func (q *quorum) killEach(t *testing.T, ctx context.Context) {
 	p := startPutters(t, ctx, q.f)
-	victims := q.f.Keepers()
-	leader, _ := q.leader(t, ctx)
-	victims = append(victims, leader) // at least one kill hits a leader
-	for _, k := range victims {
+	for _, k := range append(q.f.Keepers(), nil) {
+		leader, _ := q.leader(t, ctx)
 		role := "follower"
-		if now, _ := q.leader(t, ctx); now == k {
-			role = "leader"
+		if k == nil || k == leader {
+			k, role = leader, "leader"
 		}
 		before, _ := p.count()
 		if err := k.Kill(); err != nil {

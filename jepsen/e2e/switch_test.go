@@ -23,7 +23,7 @@ const (
 	benchTables  = 4
 	benchRows    = 10000
 	benchThreads = 8
-	benchSeconds = 6
+	benchSeconds = 5
 )
 
 // switchUnderClients moves the primary there and back while sysbench and the
@@ -176,7 +176,10 @@ func (s *scene) readable(t *testing.T, ctx context.Context, record api.Switch) {
 			t.Errorf("switch show: %s", line)
 		}
 	}
-	shown := s.shown(t, ctx, record.ID)
+	shown, err := s.record(ctx, record.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if shown.State != "done" || shown.Open || shown.Code != api.OK || len(shown.Steps) < 10 || len(shown.Checks) == 0 || shown.Position == nil {
 		t.Errorf("switch show -o json: %+v", shown)
 	}

@@ -223,7 +223,7 @@ func (w *writer) do(ctx context.Context, op int64, transaction bool) (parts int,
 func kindOf(err error) Kind {
 	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		switch e.Number {
-		case 1927, 2013, 1180: // the connection, or the commit, was lost on the way
+		case 1180, 1927, 2013: // the proxy or the server says that the outcome, or the transaction, is lost
 			return InDoubt
 		case 1290, 1836, 1213, 1205:
 			return Aborted // refused: nothing was written
