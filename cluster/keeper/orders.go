@@ -99,10 +99,15 @@ func (d *driver) agent(ctx context.Context, address, name string, meta wire.Meta
 	return state, err
 }
 
+// tell gives an order to a proxy.
+func (d *driver) tell(ctx context.Context, p *fsm.Proxy, name string, meta wire.Meta, body any) error {
+	return order(ctx, &d.proxies, proxyKey(p.Cluster, p.ID), name, meta, body, nil)
+}
+
 // everyProxy gives an order to all proxies on the cluster's list at once, to
 // each again until it answers or the wait is over. All must obey. One that does
 // not have the host group cannot write to it, and counts as obeying.
-func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Duration, give func(ctx context.Context, proxy string) error) (int, error) {
+func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Duration, give func(ctx context.Context, p *fsm.Proxy) error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var (
@@ -116,11 +121,13 @@ func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Durati
 			continue
 		}
 		all.Go(func() {
-			key := proxyKey(p.Cluster, p.ID)
-			err := d.retry(ctx, wait, lasting, func(ctx context.Context) error { return give(ctx, key) })
+			err := d.retry(ctx, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
+			if errors.Is(err, api.ErrNoSuchGroup) {
+				err = nil
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil && !errors.Is(err, api.ErrNoSuchGroup) {
+			if err != nil {
 				errs = append(errs, fmt.Errorf("proxy %s: %w", p.ID, err))
 				return
 			}

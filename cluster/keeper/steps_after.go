@@ -55,8 +55,8 @@ func (d *driver) pointProxies(ctx context.Context, s *fsm.Switch) {
 	meta := d.meta()
 	body := api.SwitchProxyDatasourceRequest{HostGroup: s.Group, ToIndex: s.To, Primary: d.candidate(s)}
 	d.pointed = d.begin(func() (int, error) {
-		return d.everyProxy(ctx, s, d.waits.point, func(ctx context.Context, proxy string) error {
-			return order(ctx, &d.proxies, proxy, api.SwitchProxyDatasource, meta, body, nil)
+		return d.everyProxy(ctx, s, d.waits.point, func(ctx context.Context, p *fsm.Proxy) error {
+			return d.tell(ctx, p, api.SwitchProxyDatasource, meta, body)
 		})
 	})
 }
@@ -82,15 +82,15 @@ func (d *driver) recoverProxies(ctx context.Context, s *fsm.Switch, index int, p
 	meta := d.meta()
 	body := api.RecoverWritingProxyDatasourceRequest{HostGroup: s.Group, Index: index, Primary: primary}
 	point := api.SwitchProxyDatasourceRequest{HostGroup: s.Group, ToIndex: index, Primary: primary}
-	return d.everyProxy(ctx, s, d.waits.inform, func(ctx context.Context, proxy string) error {
-		err := order(ctx, &d.proxies, proxy, api.RecoverWritingProxyDatasource, meta, body, nil)
+	return d.everyProxy(ctx, s, d.waits.inform, func(ctx context.Context, p *fsm.Proxy) error {
+		err := d.tell(ctx, p, api.RecoverWritingProxyDatasource, meta, body)
 		if code, _ := api.CodeOf(err); code != api.IdentityMismatch && code != api.NotReady {
 			return err
 		}
-		if err := order(ctx, &d.proxies, proxy, api.SwitchProxyDatasource, meta, point, nil); err != nil {
+		if err := d.tell(ctx, p, api.SwitchProxyDatasource, meta, point); err != nil {
 			return err
 		}
-		return order(ctx, &d.proxies, proxy, api.RecoverWritingProxyDatasource, meta, body, nil)
+		return d.tell(ctx, p, api.RecoverWritingProxyDatasource, meta, body)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,6 +101,7 @@ func (d *driver) gathered(s *fsm.Switch) bool {
 func (d *driver) checkProxies(s *fsm.Switch) fsm.Check {
 	check := fsm.Check{Rule: ruleProxies, OK: true}
 	count := 0
+	var missing []string
 	for _, p := range d.cfg.Store.State().Proxies(s.Cluster) {
 		if p.Status == fsm.StatusUnreg {
 			continue
@@ -107,9 +109,10 @@ func (d *driver) checkProxies(s *fsm.Switch) fsm.Check {
 		count++
 		if _, ok := d.proxies.Get(proxyKey(p.Cluster, p.ID)); p.Status != fsm.StatusUp || !ok {
 			check.OK = false
-			check.Detail += fmt.Sprintf("%s is %s (connected: %v); ", p.ID, p.Status, ok)
+			missing = append(missing, fmt.Sprintf("%s is %s (connected: %v)", p.ID, p.Status, ok))
 		}
 	}
+	check.Detail = strings.Join(missing, "; ")
 	check.Input = fmt.Sprintf("%d proxies in cluster %s", count, s.Cluster)
 	if count == 0 {
 		check.OK, check.Detail = false, "no proxy is registered: there is nobody to switch"

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // stopping prepares the candidate (R13) and then stops writing on every proxy:
-// what can fail without harm comes first, and nobody is held meanwhile. It is
-// over when nothing is in flight anywhere (R12a).
+// what can fail without harm comes first, so that hardly anybody is held for
+// it. It is over when nothing is in flight anywhere (R12a).
 func (d *driver) stopping(ctx context.Context, s *fsm.Switch) outcome {
 	drain := time.Duration(s.Settings.DrainTimeout)
 	ctx, cancel := context.WithTimeout(ctx, drain+d.waits.grace)
@@ -30,10 +31,7 @@ func (d *driver) stopping(ctx context.Context, s *fsm.Switch) outcome {
 	case prepared.Incarnation == "" || prepared.Prepared != s.Generation:
 		return undo(fsm.StateRollingBack, api.Errorf(api.NotPrepared, "the agent of %s did not confirm that it is prepared for generation %d", s.ToAddress, s.Generation))
 	}
-	stop := api.StopWritingProxyDatasourceRequest{HostGroup: s.Group, Index: s.From, Primary: d.source(s)}
-	stopped, err := d.everyProxy(ctx, s, drain+d.waits.grace, func(ctx context.Context, proxy string) error {
-		return order(ctx, &d.proxies, proxy, api.StopWritingProxyDatasource, meta, stop, nil)
-	})
+	stopped, err := d.stopWriting(ctx, s, drain+d.waits.grace)
 	switch {
 	case d.aborted() != nil:
 		return undo(fsm.StateRollingBack, d.aborted())
@@ -47,6 +45,26 @@ func (d *driver) stopping(ctx context.Context, s *fsm.Switch) outcome {
 	out := next(fsm.StateFencing, fmt.Sprintf("%d proxies stopped with nothing in flight, candidate prepared", stopped))
 	out.Incarnation = prepared.Incarnation
 	return out
+}
+
+// stopWriting stops every proxy. When one refuses, the others are not waited
+// for: they would be held for nothing.
+func (d *driver) stopWriting(ctx context.Context, s *fsm.Switch, wait time.Duration) (int, error) {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	meta := d.meta()
+	body := api.StopWritingProxyDatasourceRequest{HostGroup: s.Group, Index: s.From, Primary: d.source(s)}
+	n, err := d.everyProxy(ctx, s, wait, func(ctx context.Context, p *fsm.Proxy) error {
+		err := d.tell(ctx, p, api.StopWritingProxyDatasource, meta, body)
+		if err != nil && lasting(err) && !errors.Is(err, api.ErrNoSuchGroup) {
+			giveUp(fmt.Errorf("proxy %s: %w", p.ID, err))
+		}
+		return err
+	})
+	if refusal := context.Cause(ctx); err != nil && refusal != nil && !errors.Is(refusal, ctx.Err()) {
+		err = refusal
+	}
+	return n, err
 }
 
 // fencing makes the old primary read-only, within its bound, and learns where
@@ -119,8 +137,8 @@ func (d *driver) rollingBack(ctx context.Context, s *fsm.Switch) outcome {
 	restored := make(chan error, 1)
 	meta := d.meta()
 	d.work.Go(func() { restored <- d.restore(ctx, s, wait) })
-	n, errBack := d.everyProxy(ctx, s, d.waits.point, func(ctx context.Context, proxy string) error {
-		return order(ctx, &d.proxies, proxy, api.RollbackProxyDatasource, meta, api.RollbackProxyDatasourceRequest{HostGroup: s.Group}, nil)
+	n, errBack := d.everyProxy(ctx, s, d.waits.point, func(ctx context.Context, p *fsm.Proxy) error {
+		return d.tell(ctx, p, api.RollbackProxyDatasource, meta, api.RollbackProxyDatasourceRequest{HostGroup: s.Group})
 	})
 	note := noteOf(fmt.Sprintf("%d proxies point at %s again", n, s.FromAddress), errBack)
 	switch err := <-restored; {
