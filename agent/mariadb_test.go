@@ -44,7 +44,7 @@ func pair(t *testing.T) (a, b *node) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) }) // temporary
 	template := filepath.Join(dir, "t")
 	if out, err := exec.Command("mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--user=root", "--datadir="+template).CombinedOutput(); err != nil {
+		"--skip-test-db", "--user=root", "--datadir="+template, "--tmpdir="+dir).CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v: %s", err, out)
 	}
 	var nodes []*node
@@ -73,6 +73,7 @@ func startNode(t *testing.T, dir string, id int) *node {
 	ok(t, err)
 	defer log.Close()
 	cmd := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+n.socket, "--port="+strconv.Itoa(port),
+		"--tmpdir="+data, // not shared: a starting server deletes what others have in it
 		"--bind-address=127.0.0.1", "--pid-file="+data+".pid", "--server-id="+strconv.Itoa(id), "--report-host=127.0.0.1", "--report-port="+strconv.Itoa(port),
 		"--log-bin=bin", "--log-slave-updates=1", "--binlog-format=ROW", "--gtid-strict-mode=1", "--sync-binlog=1", "--read-only=1", "--skip-slave-start",
 		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--performance-schema=0")

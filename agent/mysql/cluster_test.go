@@ -81,7 +81,7 @@ func needCluster(t *testing.T) {
 func startCluster(dir string) error {
 	template := filepath.Join(dir, "t")
 	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--user=root", "--datadir="+template).CombinedOutput()
+		"--skip-test-db", "--user=root", "--datadir="+template, "--tmpdir="+dir).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
@@ -138,6 +138,7 @@ func (n *node) start() error {
 	}
 	defer log.Close()
 	n.cmd = exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+n.dir, "--socket="+n.sock,
+		"--tmpdir="+n.dir, // not shared: a starting server deletes what others have in it
 		"--port="+strconv.Itoa(n.port), "--bind-address=127.0.0.1", "--pid-file="+n.dir+".pid",
 		"--server-id="+strconv.Itoa(n.id), "--report-host=127.0.0.1", "--report-port="+strconv.Itoa(n.port),
 		"--log-bin=bin", "--relay-log=relay", "--log-slave-updates=1", "--binlog-format=ROW", "--gtid-strict-mode=1", "--sync-binlog=1",

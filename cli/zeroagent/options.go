@@ -76,6 +76,11 @@ func (o *options) validate() error {
 	if host, _, err := net.SplitHostPort(o.mysql); err != nil || host == "" {
 		return fmt.Errorf("--mysql %q: want host:port", o.mysql)
 	}
+	for _, k := range o.keepers {
+		if _, port, err := net.SplitHostPort(k); err != nil || port == "" {
+			return fmt.Errorf("--keepers: %q: want host:port", k)
+		}
+	}
 	switch {
 	case o.data == "":
 		return fmt.Errorf("--data is needed: what an agent promised stands there")

@@ -66,6 +66,11 @@ func (o *options) validate() error {
 	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 		return fmt.Errorf("--advertise %q: others cannot reach that; name this host", o.advertise)
 	}
+	for _, k := range o.join {
+		if _, port, err := net.SplitHostPort(k); err != nil || port == "" {
+			return fmt.Errorf("--join: %q: want host:port", k)
+		}
+	}
 	if _, err := cluster.Profile(o.profile); err != nil {
 		return fmt.Errorf("--raft-profile: %w", err)
 	}

@@ -59,6 +59,11 @@ func (o *options) validate() error {
 	if _, _, err := net.SplitHostPort(o.mysql); err != nil {
 		return fmt.Errorf("--mysql: %w", err)
 	}
+	for _, k := range o.keepers {
+		if _, port, err := net.SplitHostPort(k); err != nil || port == "" {
+			return fmt.Errorf("--keepers: %q: want host:port", k)
+		}
+	}
 	switch {
 	case o.cluster == "":
 		return fmt.Errorf("--cluster is needed: the config_name of the configuration to run")

@@ -26,7 +26,7 @@ type waits struct {
 
 var defaultWaits = waits{
 	grace: time.Second, role: 10 * time.Second, point: 250 * time.Millisecond, inform: 2 * time.Second,
-	restore: 30 * time.Second, repoint: 30 * time.Second, sweep: time.Second,
+	restore: 5 * time.Second, repoint: 30 * time.Second, sweep: time.Second,
 }
 
 // Pauses between two tries of an order, doubling.

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -28,11 +29,11 @@ func TestFailureBeforeCommit(t *testing.T) {
 			fail: func(f *fleet) { f.agents[1].on(api.PrepareDatasource, says(api.AgentState{Prepared: 1})) }},
 		{name: "a proxy does not drain", state: fsm.StateStopping, code: api.DrainTimeout, says: "proxy p1",
 			fail: func(f *fleet) {
-				f.proxies[0].on(api.StopWritingProxyDatasource, refuses(api.DrainTimeout, "2 in flight"))
+				f.proxies[0].on(api.StopWritingProxyDatasource, f.refusesLast(api.DrainTimeout, "2 in flight"))
 			}},
 		{name: "a proxy refuses to stop", state: fsm.StateStopping, code: api.ProxyNotStopped, says: "proxy p2",
 			fail: func(f *fleet) {
-				f.proxies[1].on(api.StopWritingProxyDatasource, refuses(api.IdentityMismatch, "another configuration"))
+				f.proxies[1].on(api.StopWritingProxyDatasource, f.refusesLast(api.IdentityMismatch, "another configuration"))
 			}},
 		{name: "a proxy does not answer", state: fsm.StateStopping, code: api.ProxyNotStopped, says: "proxy p2",
 			fail: func(f *fleet) { f.proxies[1].on(api.StopWritingProxyDatasource, silent) }},
@@ -71,6 +72,14 @@ func TestFailureBeforeCommit(t *testing.T) {
 			}
 			wantUndone(t, f)
 		})
+	}
+}
+
+// refusesLast refuses an order when it has come in everywhere.
+func (f *fleet) refusesLast(code api.Code, msg string) answer {
+	return func(_ context.Context, g given) (any, error) {
+		f.allGiven(g.name)
+		return nil, api.Errorf(code, "%s", msg)
 	}
 }
 
@@ -119,10 +128,30 @@ func wantUndone(t *testing.T, f *fleet) {
 	}
 }
 
+// What waits, in this configuration and with these times, waits for longer than
+// a test does.
+var (
+	slowDocument = strings.NewReplacer("drain_timeout: 1", "drain_timeout: 60", "fence_timeout: 1", "fence_timeout: 30", "binlog_wait_time: 1", "binlog_wait_time: 60").Replace(plainDocument)
+	patient      = tuning{config: func(c *Config) { c.CallTimeout, c.VoteTimeout = time.Minute, time.Minute }}
+)
+
+// TestRefusalEndsTheDrain: when one proxy refuses to stop, the others are not
+// held until they have drained.
+func TestRefusalEndsTheDrain(t *testing.T) {
+	f := world(t, 1, slowDocument, patient)
+	f.proxies[1].on(api.StopWritingProxyDatasource, silent)
+	f.proxies[0].on(api.StopWritingProxyDatasource, f.refusesLast(api.DrainTimeout, "2 in flight"))
+	s := f.ended(f.startSwitch(1))
+	wantStates(t, s, undoneFrom(fsm.StateStopping)...)
+	if s.Code != api.DrainTimeout || !strings.Contains(s.Error, "proxy p1") || strings.Contains(s.Error, "p2") {
+		t.Errorf("the record says %d %s", s.Code, s.Error)
+	}
+	wantUndone(t, f)
+}
+
 // TestAbort: an operator may undo a switch at any step before the commit, and
 // the step does not go on: it would wait for longer than the test does.
 func TestAbort(t *testing.T) {
-	slow := strings.NewReplacer("drain_timeout: 1", "drain_timeout: 60", "fence_timeout: 1", "fence_timeout: 30", "binlog_wait_time: 1", "binlog_wait_time: 60").Replace(plainDocument)
 	tests := []struct {
 		state string
 		order string
@@ -137,7 +166,7 @@ func TestAbort(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.state+" "+test.order, func(t *testing.T) {
-			f := world(t, 1, slow, tuning{config: func(c *Config) { c.CallTimeout, c.VoteTimeout = time.Minute, time.Minute }})
+			f := world(t, 1, slowDocument, patient)
 			entered, release := test.actor(f).block(test.order)
 			defer release()
 			body := []byte(`{"hostGroup":"orders","fromIndex":0,"toIndex":1,"reason":"r","wait":false}`)

@@ -35,6 +35,7 @@ func TestFleet(t *testing.T) {
 		{"tools", s.tools},
 		{"switch under clients", s.switchUnderClients},
 		{"quiet logs", s.quietLogs},
+		{"directories taken", s.directoriesTaken},
 		{"bad configurations", s.badConfigs},
 		{"configurations", s.configs},
 		{"a proxy that refuses", s.configRefused},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +55,28 @@ func (s *scene) proxiesLeave(t *testing.T, ctx context.Context) {
 	refusal(t, ctx, s.Fleet, exitBadInput, int(api.KeyMissing), "proxy", "unregister", "nobody", "--reason", "x")
 	s.healthy(t, ctx)
 	s.noted(t, ctx, "unregistered", 1)
+}
+
+// directoriesTaken: a second proxy or agent on a directory that is in use is
+// refused, and the first notices nothing.
+func (s *scene) directoriesTaken(t *testing.T, ctx context.Context) {
+	secret, err := s.Fleet.Secret("second", s.Password())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		program string
+		of      *fleet.Proc
+		args    []string
+	}{
+		{"zeroproxy", s.Proxies[0].Proc, []string{"--cluster", stage.Cluster, "--mysql", "127.0.0.1:0"}},
+		{"zeroagent", s.Agents[0].Proc, []string{"--mysql", s.Servers[0].Addr(), "--password-ref", secret, "--replication-password-ref", secret}},
+	} {
+		data := filepath.Join(test.of.Dir(), "data")
+		second := program(t, ctx, s.Fleet, failedDaemon, test.program, append(test.args,
+			"--name", test.of.Name(), "--data", data, "--keepers", s.Fleet.KeeperAddrs(), "--http", "127.0.0.1:0")...)
+		has(t, "a second "+test.program, second.Stderr+second.Stdout, data, "another process")
+	}
 }
 
 // status waits until the keepers list a proxy with a status.

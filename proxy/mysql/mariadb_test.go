@@ -84,7 +84,7 @@ func startFleet() error {
 	fleet.dir = dir
 	template := filepath.Join(dir, "template")
 	install := exec.Command("mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
-		"--skip-test-db", "--user=root", "--datadir="+template, "--innodb-log-file-size=16M", "--innodb-use-native-aio=0")
+		"--skip-test-db", "--user=root", "--datadir="+template, "--tmpdir="+dir, "--innodb-log-file-size=16M", "--innodb-use-native-aio=0")
 	if out, err := install.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
 	}
@@ -112,6 +112,7 @@ func startMariaDB(data string, id int) (*mariadb, error) {
 		ln.Close()
 		s := &mariadb{dir: data, addr: addr.String(), socket: data + ".sock", exited: make(chan error, 1)}
 		s.cmd = exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+s.socket,
+			"--tmpdir="+data, // not shared: a starting server deletes what others have in it
 			"--port="+strconv.Itoa(addr.Port), "--bind-address=127.0.0.1", "--pid-file="+data+".pid",
 			"--server-id="+strconv.Itoa(id), "--log-bin=binlog", "--log-slave-updates", "--gtid-strict-mode=1",
 			"--sync-binlog=0", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M",
