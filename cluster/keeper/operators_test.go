@@ -88,13 +88,9 @@ func TestFollowers(t *testing.T) {
 		if d.roles != nil && !slices.Contains(d.roles, api.RoleOperator) || name == api.NodeStatus || name == api.ConfigPush {
 			continue
 		}
-		_, err := f.op.CallAt(within(t), follower.address, name, nil, []byte(d.body))
-		if code, _ := api.CodeOf(err); code != api.NotLeader {
-			t.Errorf("%s at a follower: %v", name, err)
-		}
+		wantNotLeader(t, f, follower, name, d.body)
 	}
-	_, err := f.op.CallAt(within(t), follower.address, api.ConfigPush, nil, []byte(`{"content":""}`))
-	wantCode(t, "ConfigPush at a follower", err, api.NotLeader)
+	wantNotLeader(t, f, follower, api.ConfigPush, `{"content":""}`)
 	for _, name := range []string{api.ClusterView, api.ProxyList, api.GroupList, api.SwitchList, api.ConfigList} {
 		resp, err := f.op.CallAt(within(t), follower.address, name, wire.Meta{{Key: api.MetaConsistency, Value: "stale"}}, nil)
 		if err != nil || resp.Meta.Get(api.MetaServedBy) != follower.name {
@@ -103,6 +99,20 @@ func TestFollowers(t *testing.T) {
 		if err == nil && strings.Contains(string(resp.Data), "is not connected to the leader") {
 			t.Errorf("%s: a follower does not know who is connected: %s", name, resp.Data)
 		}
+	}
+}
+
+// wantNotLeader asks a follower, again while none leads.
+func wantNotLeader(t *testing.T, f *fleet, follower *member, name, body string) {
+	t.Helper()
+	var code api.Code
+	eventually(t, name+" is answered", func() bool {
+		_, err := f.op.CallAt(within(t), follower.address, name, nil, []byte(body))
+		code, _ = api.CodeOf(err)
+		return code != api.NoLeader
+	})
+	if code != api.NotLeader {
+		t.Errorf("%s at a follower: code %d", name, code)
 	}
 }
 

@@ -138,8 +138,8 @@ func TestLeaderMovesDuringSwitch(t *testing.T) {
 		for _, step := range s.Steps {
 			terms[step.Term] = true
 		}
-		if len(terms) != 2 {
-			t.Errorf("switch %d was driven in the terms %v, want two", i, terms)
+		if len(terms) < 2 {
+			t.Errorf("switch %d was driven in the terms %v, want two or more", i, terms)
 		}
 		if s.State != fsm.StateDone {
 			t.Errorf("switch %d ended as %s: %s", i, s.State, s.Error)

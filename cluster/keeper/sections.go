@@ -21,7 +21,7 @@ func (k *Keeper) sectionGet(ctx context.Context, c *call[api.SectionRequest]) (a
 	}
 	s := state.Section(string(c.body.ID), string(c.body.Section))
 	if s == nil {
-		return api.SectionAnswer{}, api.Errorf(api.KeyMissing, "not existed")
+		return api.SectionAnswer{}, api.Errorf(api.KeyMissing, "no section %q of id %q", c.body.Section, c.body.ID)
 	}
 	return api.SectionAnswer{Timestamp: s.Timestamp, Data: s.Data, Index: s.Index}, nil
 }

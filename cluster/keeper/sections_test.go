@@ -26,7 +26,7 @@ func TestSectionsOverInvokes(t *testing.T) {
 		t.Errorf("read back %+v", got)
 	}
 	err := f.ask(api.SectionGet, api.SectionRequest{ID: []byte("x"), Section: []byte("s")}, nil)
-	if wantCode(t, "a section that is not there", err, api.KeyMissing); err == nil || !strings.Contains(err.Error(), "not existed") {
+	if wantCode(t, "a section that is not there", err, api.KeyMissing); err == nil || !strings.Contains(err.Error(), "no section") {
 		t.Errorf("answered %v", err)
 	}
 	f.must(api.SectionPut, []byte(`{"id":"","section":"","data":"eA=="}`), nil) // empty keys are keys
@@ -82,6 +82,13 @@ func TestSectionsOfPlainClients(t *testing.T) {
 	f := newFleet(t, 3, tuning{})
 	for _, m := range f.members {
 		eventually(t, m.name+" knows the leader", func() bool { return m.node.Leader().ID != "" })
+	}
+	plain := func(t *testing.T, address, cmd string, payload []byte) (answer wire.AgentResponse) {
+		eventually(t, "somebody leads", func() bool {
+			answer = plain(t, address, cmd, payload)
+			return string(answer.Msg) != "no leader" && string(answer.Msg) != "outcome unknown"
+		})
+		return answer
 	}
 	for i, m := range f.members {
 		value := []byte(fmt.Sprint("value ", i))

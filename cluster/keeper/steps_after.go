@@ -114,8 +114,9 @@ func (d *driver) repointing(ctx context.Context, s *fsm.Switch) outcome {
 }
 
 // repoint tells the other members to follow the new primary. A replica whose
-// agent is away is not waited for, nor one that cannot follow as it is: their
-// agents go on, or say what is wrong. The old primary was there a moment ago.
+// agent is away is waited for a moment (after a change of the leader it comes
+// back), one that cannot follow as it is not at all: its agent goes on, or says
+// what is wrong.
 func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wait time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -125,6 +126,7 @@ func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wai
 		errs []error
 		done int
 	)
+	began := time.Now()
 	for _, address := range s.Members {
 		if address == s.ToAddress {
 			continue
@@ -132,7 +134,7 @@ func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wai
 		all.Go(func() {
 			body := api.FollowDatasourceRequest{HostGroup: s.Group, Replica: datasource(d.cfg.Store.State(), address), Primary: d.candidate(s)}
 			final := func(err error) bool {
-				return lasting(err) || address != s.FromAddress && errors.Is(err, wire.ErrNotConnected)
+				return lasting(err) || errors.Is(err, wire.ErrNotConnected) && time.Since(began) > d.waits.grace
 			}
 			err := d.retry(ctx, d.waits.role, final, func(ctx context.Context) error {
 				_, err := d.agent(ctx, address, api.FollowDatasource, meta, body)

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -87,14 +88,11 @@ func (f *fleet) proxyOf(id, incarnation string) *actor {
 // live configuration.
 func (a *actor) up() {
 	a.f.t.Helper()
-	if err := send(a.f.t, a.client, api.ProxyRegister, nil, api.ProxyRegisterRequest{}, nil); err != nil {
+	if err := sendBy(a.f.t, a.client.NewSession().Do, api.ProxyRegister, nil, api.ProxyRegisterRequest{}, nil); err != nil {
 		a.f.t.Fatal(err)
 	}
 	eventually(a.f.t, a.id+" is up", func() bool {
-		answer, err := a.tryBeat()
-		if err != nil {
-			a.f.t.Fatal(err)
-		}
+		answer := a.beat()
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.status, a.confVersion = api.StatusUp, answer.ConfVersion
@@ -102,10 +100,13 @@ func (a *actor) up() {
 	})
 }
 
-// beat sends one heartbeat.
+// beat sends one heartbeat, and another one while its outcome is not known.
 func (a *actor) beat() api.HeartbeatAnswer {
 	a.f.t.Helper()
 	answer, err := a.tryBeat()
+	for tries := 0; errors.Is(err, api.ErrOutcomeUnknown) && tries < 10; tries++ {
+		answer, err = a.tryBeat()
+	}
 	if err != nil {
 		a.f.t.Errorf("%s: heartbeat: %v", a.id, err)
 	}
