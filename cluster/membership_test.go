@@ -151,7 +151,7 @@ func TestAddressesChange(t *testing.T) {
 		// raft v1.7.3 itself: startStopReplication writes a follower's new address
 		// while its replication goroutine reads the record (replication.go,
 		// updateLastAppended). What is read is the id, which does not change.
-		t.Skip("SKIPPED: the race detector finds raft's own race on a changed address; the end-to-end tests move a keeper without it")
+		t.Skip("SKIPPED: the race detector finds raft's own race on a changed address; `make unit` runs this test without it")
 	}
 	t.Parallel()
 	f := newFleet(t)
