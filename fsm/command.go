@@ -23,6 +23,8 @@ const (
 	typeAbortSwitch       Type = 53
 	typeExpireSessions    Type = 60
 	typeRaiseClusterEpoch Type = 70
+	typeMarkState         Type = 71
+	typeCompareState      Type = 72
 )
 
 // Command is a change of the state. apply runs within one transaction, which
@@ -44,6 +46,7 @@ func init() {
 		(*PutSection)(nil),
 		(*RequestSwitch)(nil), (*AdvanceSwitch)(nil), (*CastVote)(nil), (*AbortSwitch)(nil),
 		(*ExpireSessions)(nil), (*RaiseClusterEpoch)(nil),
+		(*MarkState)(nil), (*CompareState)(nil),
 	} {
 		commands[c.commandType()] = c
 	}
@@ -80,4 +83,5 @@ const (
 	CodeLastProxy        = 2111
 	CodeForeignCluster   = 2112
 	CodeSessionGone      = 2113
+	CodeConflict         = 2115
 )

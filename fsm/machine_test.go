@@ -95,6 +95,10 @@ func story(t testing.TB) *rig {
 	r.advance(0, StateVoting, StateRolledBack)
 	r.do(0, &ExpireSessions{Sessions: []SessionUse{{"s1", r.now - 1}}})
 	r.do(0, &RaiseClusterEpoch{Epoch: 2})
+	r.do(0, &PutSection{ID: "host-1", Section: "status", Data: []byte("again"), Compare: true, Version: 1})
+	r.do(0, &MarkState{})
+	hash := r.m.State().Hash()
+	r.do(0, &CompareState{Index: r.index, Hash: hash[:], Agreed: 2, Asked: 3})
 	return r
 }
 

@@ -170,6 +170,7 @@ type Section struct {
 	Data      []byte
 	Timestamp int64  // unix seconds; never goes back for a key
 	Index     uint64 // of the write
+	Version   uint64 // counts the writes of the key, from 1
 }
 
 // Session is a client's memory of what it asked, so that a retry happens once.

@@ -18,7 +18,7 @@ const (
 // has none and is applied as often as it is in the log.
 func (t *txn) openSession() (*Session, *Reply, *Refusal) {
 	h := t.header
-	if h.Session == "" {
+	if h.Session == "" || ignoreSessions {
 		return nil, nil, nil
 	}
 	if len(h.Session) > maxSessionID || h.Seq == 0 {

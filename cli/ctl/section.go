@@ -69,13 +69,13 @@ that it can be redirected. --info prints when it was written, on stderr. With
 				return a.answer(view{JSON: answer})
 			}
 			if withTime {
-				fmt.Fprintf(a.streams.Err, "written %s, index %d, %d bytes\n", clock(time.Unix(answer.Timestamp, 0)), answer.Index, len(answer.Data))
+				fmt.Fprintf(a.streams.Err, "written %s, version %d, index %d, %d bytes\n", clock(time.Unix(answer.Timestamp, 0)), answer.Version, answer.Index, len(answer.Data))
 			}
 			return a.writeBytes(answer.Data, asHex)
 		},
 	})
 	hexFlag(cmd, &asHex)
-	cmd.Flags().BoolVar(&withTime, "info", false, "print the time and index of the write on stderr")
+	cmd.Flags().BoolVar(&withTime, "info", false, "print the time, version and index of the write on stderr")
 	return cmd
 }
 
@@ -94,8 +94,12 @@ func (a *app) writeBytes(data []byte, asHex bool) error {
 	return nil
 }
 
+// flagIfVersion is compare-and-set for section put.
+const flagIfVersion = "if-version"
+
 func (a *app) sectionPutCommand() *cobra.Command {
 	var asHex bool
+	var version uint64
 	cmd := &cobra.Command{
 		Use: "put ID SECTION [DATA|-]", Short: "Store the data of a section", Args: cobra.RangeArgs(2, 3),
 		Long: "Stores DATA, or the standard input where DATA is - or is left out. It happens\nonce, however often the request had to be sent.",
@@ -110,16 +114,23 @@ func (a *app) sectionPutCommand() *cobra.Command {
 			if request.Data, err = a.sectionData(args, asHex); err != nil {
 				return err
 			}
-			if err := a.write(cmd.Context(), 0, api.SectionPut, request, nil); err != nil {
+			if cmd.Flags().Changed(flagIfVersion) {
+				request.Version = &version
+			}
+			var answer api.SectionPutAnswer
+			if err := a.write(cmd.Context(), 0, api.SectionPut, request, &answer); err != nil {
 				return err
 			}
 			return a.answer(view{
-				JSON: map[string]any{"id": request.ID, "section": request.Section, "bytes": len(request.Data), "result": "stored"},
-				Text: func(t *text) { t.Line("section %s %s stored, %d bytes", args[0], args[1], len(request.Data)) },
+				JSON: map[string]any{"id": request.ID, "section": request.Section, "bytes": len(request.Data), "version": answer.Version, "result": "stored"},
+				Text: func(t *text) {
+					t.Line("section %s %s stored, %d bytes, version %d", args[0], args[1], len(request.Data), answer.Version)
+				},
 			})
 		},
 	}
 	hexFlag(cmd, &asHex)
+	cmd.Flags().Uint64Var(&version, flagIfVersion, 0, "store only if the section is at this version (see get --info); 0: only if there is none")
 	return cmd
 }
 

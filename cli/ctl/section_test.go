@@ -21,7 +21,7 @@ func store() *fake {
 				return nil, err
 			}
 			kept[string(r.ID)+"|"+string(r.Section)] = r.Data
-			return struct{}{}, nil
+			return api.SectionPutAnswer{Version: 1, Index: 1}, nil
 		},
 		api.SectionGet: func(body []byte) (any, error) {
 			var r api.SectionRequest

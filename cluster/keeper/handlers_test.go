@@ -54,7 +54,7 @@ var doors = map[string]door{
 	api.AgentBinlog:     {roles: operator, body: `{"address":"a","role":"master"}`, optional: []string{"role"}},
 	api.AgentStateFetch: {roles: operator, body: `{"address":"a"}`},
 	api.SectionGet:      {roles: storers, body: `{"id":"YQ==","section":"Yg=="}`},
-	api.SectionPut:      {roles: storers, body: `{"id":"YQ==","section":"Yg==","data":"Yw=="}`, optional: []string{"data"}},
+	api.SectionPut:      {roles: storers, body: `{"id":"YQ==","section":"Yg==","data":"Yw==","version":0}`, optional: []string{"data", "version"}},
 	api.SwitchStart:     {roles: operator, body: `{"hostGroup":"g","fromIndex":0,"toIndex":1,"reason":"r"}`, optional: []string{"fromIndex"}},
 	api.SwitchList:      {roles: operator, body: `{"hostGroup":"g","limit":1}`, optional: []string{"hostGroup", "limit"}},
 	api.SwitchShow:      {roles: operator, body: `{"id":"s"}`},

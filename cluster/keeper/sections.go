@@ -3,15 +3,27 @@ package keeper
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
-func (k *Keeper) sectionPut(ctx context.Context, c *call[api.SectionRequest]) (none, error) {
-	_, err := k.propose(ctx, c.req, &fsm.PutSection{ID: string(c.body.ID), Section: string(c.body.Section), Data: c.body.Data})
-	return none{}, err
+func (k *Keeper) sectionPut(ctx context.Context, c *call[api.SectionRequest]) (api.SectionPutAnswer, error) {
+	put := &fsm.PutSection{ID: string(c.body.ID), Section: string(c.body.Section), Data: c.body.Data}
+	if c.body.Version != nil {
+		put.Compare, put.Version = true, *c.body.Version
+	}
+	result, err := k.propose(ctx, c.req, put)
+	if err != nil {
+		return api.SectionPutAnswer{}, err
+	}
+	version, err := strconv.ParseUint(string(result.Data), 10, 64)
+	if err != nil {
+		return api.SectionPutAnswer{}, api.Errorf(api.Common, "the section is stored, but its version is %q: %v", result.Data, err)
+	}
+	return api.SectionPutAnswer{Version: version, Index: result.Index}, nil
 }
 
 func (k *Keeper) sectionGet(ctx context.Context, c *call[api.SectionRequest]) (api.SectionAnswer, error) {
@@ -23,7 +35,7 @@ func (k *Keeper) sectionGet(ctx context.Context, c *call[api.SectionRequest]) (a
 	if s == nil {
 		return api.SectionAnswer{}, api.Errorf(api.KeyMissing, "no section %q of id %q", c.body.Section, c.body.ID)
 	}
-	return api.SectionAnswer{Timestamp: s.Timestamp, Data: s.Data, Index: s.Index}, nil
+	return api.SectionAnswer{Timestamp: s.Timestamp, Data: s.Data, Index: s.Index, Version: s.Version}, nil
 }
 
 // Sections serves op 0 of seed 001: update and query, from clients that know

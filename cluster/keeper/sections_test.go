@@ -19,7 +19,13 @@ import (
 func TestSectionsOverInvokes(t *testing.T) {
 	f := newFleet(t, 1, tuning{})
 	put := api.SectionRequest{ID: []byte{0, 1}, Section: []byte("s"), Data: []byte("value")}
-	f.must(api.SectionPut, put, nil)
+	var stored api.SectionPutAnswer
+	f.must(api.SectionPut, put, &stored)
+	if stored.Version != 1 || stored.Index == 0 {
+		t.Errorf("stored as %+v, want version 1", stored)
+	}
+	none := uint64(0)
+	wantCode(t, "only if there is none", f.ask(api.SectionPut, api.SectionRequest{ID: put.ID, Section: put.Section, Version: &none}, nil), api.Conflict)
 	var got api.SectionAnswer
 	f.must(api.SectionGet, api.SectionRequest{ID: put.ID, Section: put.Section}, &got)
 	if string(got.Data) != "value" || got.Index == 0 || time.Since(time.Unix(got.Timestamp, 0)) > time.Minute {

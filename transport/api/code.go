@@ -73,6 +73,7 @@ const (
 	ForeignCluster  Code = 2112
 	SessionGone     Code = 2113
 	PreflightFailed Code = 2114
+	Conflict        Code = 2115
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -140,6 +141,7 @@ var codeText = map[Code]string{
 	ForeignCluster:     "the other side belongs to another cluster",
 	SessionGone:        "the client session is unknown or its sequence was forgotten",
 	PreflightFailed:    "the candidate failed a preflight rule",
+	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",
 	PositionTimeout:    "the position was not reached in time",
@@ -213,6 +215,7 @@ var (
 	ErrStaleGeneration = &Error{Code: StaleGeneration}
 	ErrNotReady        = &Error{Code: NotReady}
 	ErrRateLimited     = &Error{Code: RateLimited}
+	ErrConflict        = &Error{Code: Conflict}
 )
 
 // CodeOf is the code and message with which err is answered: OK for nil, the

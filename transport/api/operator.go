@@ -271,19 +271,27 @@ type ConfigRollbackRequest struct {
 	WaitMS   int64  `json:"waitMs,omitempty"`
 }
 
-// SectionRequest names a section. Data is for SectionPut; both keys and data
-// are arbitrary bytes and travel in base64.
+// SectionRequest names a section. Data and Version are for SectionPut; both
+// keys and data are arbitrary bytes and travel in base64.
 type SectionRequest struct {
-	ID      []byte `json:"id"`
-	Section []byte `json:"section"`
-	Data    []byte `json:"data,omitempty"`
+	ID      []byte  `json:"id"`
+	Section []byte  `json:"section"`
+	Data    []byte  `json:"data,omitempty"`
+	Version *uint64 `json:"version,omitempty"` // refuse with Conflict unless it is at this version; 0: unless there is none
+}
+
+// SectionPutAnswer is the data of SectionPut.
+type SectionPutAnswer struct {
+	Version uint64 `json:"version"`
+	Index   uint64 `json:"index"` // of the write
 }
 
 // SectionAnswer is the data of SectionGet.
 type SectionAnswer struct {
 	Timestamp int64  `json:"timestamp"` // unix seconds, set by the leader at the write
 	Data      []byte `json:"data"`
-	Index     uint64 `json:"index"` // of the write
+	Index     uint64 `json:"index"`   // of the write
+	Version   uint64 `json:"version"` // counts the writes of the section, from 1
 }
 
 // SwitchStartRequest asks for a planned switch. The answer comes when it is
