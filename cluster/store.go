@@ -103,7 +103,8 @@ func openBolt(dir string) (store *raftboltdb.BoltStore, err error) {
 		}
 	}()
 	store, err = raftboltdb.New(raftboltdb.Options{
-		Path: path,
+		Path:   path,
+		NoSync: noSync,
 		BoltOptions: &bbolt.Options{
 			Timeout:        lockTimeout,
 			NoFreelistSync: true,

@@ -124,7 +124,7 @@ func (o *options) peerClient(env *daemon.Env) (*transport.Client, error) {
 		endpoints = []string{o.advertise}
 	}
 	return transport.NewClient(transport.ClientConfig{
-		Endpoints: endpoints, Hello: api.HelloRequest{Role: api.RoleKeeper, ID: o.name, Address: o.advertise}, Logger: env.Log.Named("peers"),
+		Endpoints: endpoints, Hello: api.HelloRequest{Role: api.RoleKeeper, ID: o.name, Address: o.advertise}, Dial: dial, Logger: env.Log.Named("peers"),
 	})
 }
 
@@ -139,6 +139,9 @@ func (o *options) openNode(ctx context.Context, env *daemon.Env, raftListener ne
 	cfg.BootstrapExpect, cfg.Join, cfg.Timing = o.expect, o.join, timing
 	cfg.Listener, cfg.Logger, cfg.Registry = raftListener, env.Log.Named("cluster"), env.Registry
 	cfg.Peers = cluster.PeersOver(peers)
+	if dial != nil {
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
+	}
 	return cluster.Open(ctx, cfg)
 }
 

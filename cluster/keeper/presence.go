@@ -39,20 +39,20 @@ func newPresence() *presence {
 func (p *presence) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.since = time.Now()
+	p.since = now()
 	p.proxies, p.agents = map[string]proxyBeat{}, map[string]agentBeat{}
 }
 
 func (p *presence) beatProxy(key string, beat api.ProxyHeartbeatRequest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.proxies[key] = proxyBeat{time.Now(), beat}
+	p.proxies[key] = proxyBeat{now(), beat}
 }
 
 func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.agents[address] = agentBeat{time.Now(), beat}
+	p.agents[address] = agentBeat{now(), beat}
 }
 
 // proxy is the last beat of a proxy and its age; heard is false when none came

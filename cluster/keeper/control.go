@@ -1,0 +1,20 @@
+//go:build control
+
+package keeper
+
+import "time"
+
+var wallClock bool
+
+// Break measures times to live on the wall clock. It exists only in builds with
+// the tag "control", to show that the tests which should notice do, and is
+// called before New.
+func Break(wall bool) { wallClock = wall }
+
+// now is the time that times to live are measured with.
+func now() time.Time {
+	if wallClock {
+		return time.Now().Round(0) // without its monotonic reading
+	}
+	return time.Now()
+}

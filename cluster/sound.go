@@ -1,0 +1,10 @@
+//go:build !control
+
+package cluster
+
+// What a build with the tag "control" can switch off, to show that the tests
+// which should notice do.
+const (
+	noSync        = false // the log is written without fsync
+	unprovenReads = false // reads believe the keeper that it leads
+)
