@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cli/daemon/settings"
@@ -19,10 +20,13 @@ type options struct {
 	expect    int
 	dev       bool
 	profile   string
+
+	lostAfter, removeAfter, sessionIdle time.Duration
 }
 
 func (o *options) app() daemon.App {
 	o.listen, o.profile, o.expect = "127.0.0.1:7001", "default", 3
+	o.lostAfter, o.removeAfter, o.sessionIdle = 15*time.Second, 25*time.Second, time.Hour
 	return daemon.App{
 		Name:  "zerokeeper",
 		Short: "zerokeeper is a member of the group that holds what the fleet agrees on",
@@ -41,6 +45,9 @@ func (o *options) app() daemon.App {
 			{Name: "join", Value: &o.join, Arg: "host:port,…", Usage: "ports for machines of the keepers to form a group with, or to join; the own one may be among them"},
 			{Name: "bootstrap-expect", Value: &o.expect, Arg: "n", Usage: "how many fresh keepers form a new group; the same on each"},
 			{Name: "raft-profile", Value: &o.profile, Arg: "name", Usage: "default, or fast: quicker elections, for keepers with cores and disks of their own"},
+			{Name: "lost-after", Value: &o.lostAfter, Arg: "duration", Usage: "silence after which a proxy or agent is lost; the same on each keeper"},
+			{Name: "remove-after", Value: &o.removeAfter, Arg: "duration", Usage: "silence after which one that is lost, or not up yet, is taken off the list; the same on each keeper"},
+			{Name: "session-idle", Value: &o.sessionIdle, Arg: "duration", Usage: "how long the answers of a client that went silent are remembered; the same on each keeper"},
 			{Name: "dev", Value: &o.dev, Usage: "one keeper in memory: everything is lost when it stops; literal passwords are accepted"},
 		},
 		Validate: o.validate,
@@ -75,6 +82,10 @@ func (o *options) validate() error {
 		return fmt.Errorf("--raft-profile: %w", err)
 	}
 	switch {
+	case o.lostAfter < time.Second*6/5 || o.removeAfter < o.lostAfter: // three heartbeats of 400 ms
+		return fmt.Errorf("--lost-after %v, --remove-after %v: want at least 1.2s, and the second not below the first", o.lostAfter, o.removeAfter)
+	case o.sessionIdle < time.Second:
+		return fmt.Errorf("--session-idle %v: want at least 1s", o.sessionIdle)
 	case o.dev && o.data != "":
 		return fmt.Errorf("--dev keeps everything in memory: leave --data out, or --dev")
 	case !o.dev && o.data == "":
