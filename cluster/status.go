@@ -83,6 +83,7 @@ func (n *Node) Status() api.NodeStatusAnswer {
 		Index:     n.applier.index.Load(),
 		Commit:    n.raft.CommitIndex(),
 		Ready:     n.Ready() == nil,
+		Recorded:  n.recorded(),
 		Hash:      hash,
 		HashIndex: hashIndex,
 	}

@@ -113,6 +113,9 @@ func (s *State) Votes(switchID string) []*Vote {
 	return all[Vote](s.txn(), tableVotes, key(switchID))
 }
 
+// Sections are all sections, by id and section. It reads the whole table.
+func (s *State) Sections() []*Section { return all[Section](s.txn(), tableSections, nil) }
+
 // Section is a section, nil when it does not exist.
 func (s *State) Section(id, section string) *Section {
 	return first[Section](s.txn(), tableSections, key(id, section))

@@ -54,6 +54,7 @@ type NodeStatusAnswer struct {
 	Index     uint64     `json:"index"` // applied
 	Commit    uint64     `json:"commit"`
 	Ready     bool       `json:"ready"`
+	Recorded  bool       `json:"recorded"` // the group knows of this start
 	Hash      string     `json:"hash"` // of the state at HashIndex
 	HashIndex uint64     `json:"hashIndex"`
 }
