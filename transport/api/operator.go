@@ -55,7 +55,7 @@ type NodeStatusAnswer struct {
 	Commit    uint64     `json:"commit"`
 	Ready     bool       `json:"ready"`
 	Recorded  bool       `json:"recorded"` // the group knows of this start
-	Hash      string     `json:"hash"` // of the state at HashIndex
+	Hash      string     `json:"hash"`     // of the state at HashIndex
 	HashIndex uint64     `json:"hashIndex"`
 }
 
