@@ -22,11 +22,16 @@ type options struct {
 	profile   string
 
 	lostAfter, removeAfter, sessionIdle time.Duration
+
+	snapshotEntries, trailingEntries uint64
+	snapshotInterval                 time.Duration
 }
 
 func (o *options) app() daemon.App {
 	o.listen, o.profile, o.expect = "127.0.0.1:7001", "default", 3
 	o.lostAfter, o.removeAfter, o.sessionIdle = 15*time.Second, 25*time.Second, time.Hour
+	storage := cluster.DefaultConfig()
+	o.snapshotEntries, o.trailingEntries, o.snapshotInterval = storage.SnapshotThreshold, storage.TrailingLogs, storage.SnapshotInterval
 	return daemon.App{
 		Name:  "zerokeeper",
 		Short: "zerokeeper is a member of the group that holds what the fleet agrees on",
@@ -45,6 +50,9 @@ func (o *options) app() daemon.App {
 			{Name: "join", Value: &o.join, Arg: "host:port,…", Usage: "ports for machines of the keepers to form a group with, or to join; the own one may be among them"},
 			{Name: "bootstrap-expect", Value: &o.expect, Arg: "n", Usage: "how many fresh keepers form a new group; the same on each"},
 			{Name: "raft-profile", Value: &o.profile, Arg: "name", Usage: "default, or fast: quicker elections, for keepers with cores and disks of their own"},
+			{Name: "snapshot-entries", Value: &o.snapshotEntries, Arg: "n", Usage: "how many log entries are applied between two snapshots"},
+			{Name: "snapshot-interval", Value: &o.snapshotInterval, Arg: "duration", Usage: "how often it is looked whether a snapshot is due"},
+			{Name: "trailing-entries", Value: &o.trailingEntries, Arg: "n", Usage: "how many log entries are kept behind a snapshot for keepers that are a little behind"},
 			{Name: "lost-after", Value: &o.lostAfter, Arg: "duration", Usage: "silence after which a proxy or agent is lost; the same on each keeper"},
 			{Name: "remove-after", Value: &o.removeAfter, Arg: "duration", Usage: "silence after which one that is lost, or not up yet, is taken off the list; the same on each keeper"},
 			{Name: "session-idle", Value: &o.sessionIdle, Arg: "duration", Usage: "how long the answers of a client that went silent are remembered; the same on each keeper"},
@@ -84,6 +92,8 @@ func (o *options) validate() error {
 	switch {
 	case o.lostAfter < time.Second*6/5 || o.removeAfter < o.lostAfter: // three heartbeats of 400 ms
 		return fmt.Errorf("--lost-after %v, --remove-after %v: want at least 1.2s, and the second not below the first", o.lostAfter, o.removeAfter)
+	case o.snapshotEntries == 0 || o.trailingEntries == 0 || o.snapshotInterval < 5*time.Millisecond:
+		return fmt.Errorf("--snapshot-entries %d, --trailing-entries %d, --snapshot-interval %v: want numbers above 0 and at least 5ms", o.snapshotEntries, o.trailingEntries, o.snapshotInterval)
 	case o.sessionIdle < time.Second:
 		return fmt.Errorf("--session-idle %v: want at least 1s", o.sessionIdle)
 	case o.dev && o.data != "":

@@ -140,6 +140,7 @@ func (o *options) openNode(ctx context.Context, env *daemon.Env, raftListener ne
 	cfg.BootstrapExpect, cfg.Join, cfg.Timing = o.expect, o.join, timing
 	cfg.Listener, cfg.Logger, cfg.Registry = raftListener, env.Log.Named("cluster"), env.Registry
 	cfg.Peers = cluster.PeersOver(peers)
+	cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = o.snapshotEntries, o.trailingEntries, o.snapshotInterval
 	if dial != nil {
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	}
