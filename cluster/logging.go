@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 const (
@@ -79,10 +82,20 @@ func (l raftLogger) let(level hclog.Level, msg string, args []any) {
 	if known, ok := levels[msg]; ok {
 		level = known
 	}
+	if slices.ContainsFunc(args, nothingNew) {
+		level = hclog.Debug
+	}
 	if level > hclog.Debug && (l.state.stopping.Load() || l.state.recent.within(msg)) {
 		level = hclog.Debug
 	}
 	l.Logger.Log(level, msg, args...)
+}
+
+// nothingNew is what raft reports as a failed snapshot when a quiet keeper was
+// restarted: it counts entries that its newest snapshot has.
+func nothingNew(arg any) bool {
+	err, ok := arg.(error)
+	return ok && errors.Is(err, raft.ErrNothingNewToSnapshot)
 }
 
 func (l raftLogger) With(args ...any) hclog.Logger {
