@@ -47,7 +47,7 @@ func (f *Fleet) runIn(ctx context.Context, dir, stdin, name string, args ...stri
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = outputDelay
-	r, err := f.spawn(name, cmd)
+	r, err := f.spawn(name, cmd, "")
 	if err != nil {
 		return Result{}, fmt.Errorf("run %s: %w", name, err)
 	}

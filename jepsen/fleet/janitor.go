@@ -51,7 +51,7 @@ func startJanitor(s *spawner, dir string, keep bool) (*janitor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.start(cmd); err != nil {
+	if err := s.start(cmd, ""); err != nil {
 		return nil, err
 	}
 	return &janitor{cmd: cmd, pipe: pipe}, nil

@@ -96,7 +96,7 @@ func TestJanitorForgetsWhatHasEnded(t *testing.T) {
 	sleeper := func() *exec.Cmd {
 		cmd := exec.CommandContext(limited(t), "sleep", "1000")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-		if err := s.start(cmd); err != nil {
+		if err := s.start(cmd, ""); err != nil {
 			t.Fatal(err)
 		}
 		return cmd

@@ -40,6 +40,9 @@ type ProcConfig struct {
 	Args []string
 	// Env is appended to the environment of the calling program.
 	Env []string
+	// NetNS is the path of the network namespace that the process is started in, such as /run/netns/n1 or
+	// /proc/PID/ns/net; it takes CAP_SYS_ADMIN. Empty: this program's. Ready probes from this program's in any case.
+	NetNS string
 	// StopTimeout bounds the time between SIGTERM and SIGKILL. Zero: DefaultStopTimeout.
 	StopTimeout time.Duration
 	// Ready reports by nil that the process serves. It is called again and again, each time with a context of at most two
@@ -128,7 +131,7 @@ func (p *Proc) launch(extra []string) (*run, error) {
 	fmt.Fprintf(logFile, "--- %s %s %q\n", time.Now().Format(time.RFC3339Nano), p.cfg.Path, args)
 
 	f := p.fleet
-	r, err := f.spawn(p.cfg.Name, cmd)
+	r, err := f.spawn(p.cfg.Name, cmd, p.cfg.NetNS)
 	if err != nil {
 		return nil, err
 	}

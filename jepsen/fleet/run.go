@@ -45,16 +45,17 @@ func (s ExitStatus) String() string {
 	return fmt.Sprintf("exit %d", s.Code)
 }
 
-// spawn starts cmd in a process group of its own that dies with this program, unless the fleet is closed. It counts the
-// run in f.watchers: the caller must reap it and then call f.watchers.Done.
-func (f *Fleet) spawn(name string, cmd *exec.Cmd) (*run, error) {
+// spawn starts cmd in a process group of its own that dies with this program, unless the fleet is closed, and in the network
+// namespace at netNS if that is not empty. It counts the run in f.watchers: the caller must reap it and then call
+// f.watchers.Done.
+func (f *Fleet) spawn(name string, cmd *exec.Cmd, netNS string) (*run, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	f.mu.Lock() // from the check to the count: either Close waits for the run, or this sees Close
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, ErrClosed
 	}
-	if err := f.spawner.start(cmd); err != nil {
+	if err := f.spawner.start(cmd, netNS); err != nil {
 		return nil, err
 	}
 	f.watchers.Add(1)
