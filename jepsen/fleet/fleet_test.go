@@ -44,10 +44,15 @@ func TestCloseStopsInReverseOrder(t *testing.T) {
 
 func TestCloseReportsWhatEndedByItself(t *testing.T) {
 	f := newTestFleet(t)
-	told := shell(t, f, "told", "sleep 0.01; exit 5")
+	// They wait for a word: one that ends while it is being started is another case.
+	const wait = "while [ ! -e end ]; do sleep 0.01; done; "
+	told := shell(t, f, "told", wait+"exit 5")
 	told.ExpectEnd()
-	p := shell(t, f, "crasher", "echo out of memory; exit 9")
+	p := shell(t, f, "crasher", wait+"echo out of memory; exit 9")
 	for _, p := range []*Proc{told, p} {
+		if err := os.WriteFile(filepath.Join(p.Dir(), "end"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := p.Wait(limited(t)); err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func readlink(t *testing.T, path string) string {
 
 func TestNetNS(t *testing.T) {
 	path := newNetNS(t)
-	home, there := readlink(t, "/proc/self/ns/net"), readlink(t, path)
+	home, there := readlink(t, "/proc/thread-self/ns/net"), readlink(t, path)
 	if home == there {
 		t.Fatalf("the test's namespace is not a new one: %s", there)
 	}
@@ -105,7 +105,7 @@ func TestNoWayBackFromANetNSIsFatal(t *testing.T) {
 	path := newNetNS(t)
 	s := newSpawner()
 	defer s.stop()
-	home := readlink(t, "/proc/self/ns/net")
+	home := readlink(t, "/proc/thread-self/ns/net")
 	stuck := errors.New("no way back")
 	calls := 0
 	s.setns = func(fd, kind int) error { // called by the spawner between a request and its reply only
@@ -124,7 +124,7 @@ func TestNoWayBackFromANetNSIsFatal(t *testing.T) {
 			t.Errorf("a later start in %q: %v, want ErrLostNamespace", netNS, err)
 		}
 	}
-	if got := readlink(t, "/proc/self/ns/net"); got != home {
+	if got := readlink(t, "/proc/thread-self/ns/net"); got != home {
 		t.Errorf("the program is in %s, want %s", got, home)
 	}
 }
