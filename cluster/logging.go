@@ -82,7 +82,7 @@ func (l raftLogger) let(level hclog.Level, msg string, args []any) {
 	if known, ok := levels[msg]; ok {
 		level = known
 	}
-	if slices.ContainsFunc(args, nothingNew) {
+	if slices.ContainsFunc(args, needsNobody) {
 		level = hclog.Debug
 	}
 	if level > hclog.Debug && (l.state.stopping.Load() || l.state.recent.within(msg)) {
@@ -91,11 +91,12 @@ func (l raftLogger) let(level hclog.Level, msg string, args []any) {
 	l.Logger.Log(level, msg, args...)
 }
 
-// nothingNew is what raft reports as a failed snapshot when a quiet keeper was
-// restarted: it counts entries that its newest snapshot has.
-func nothingNew(arg any) bool {
+// needsNobody is an error that raft logs and that nobody can or must do anything
+// about: a snapshot that a restarted keeper does not need (it counts entries that
+// the newest has), or that a transfer of leadership puts off.
+func needsNobody(arg any) bool {
 	err, ok := arg.(error)
-	return ok && errors.Is(err, raft.ErrNothingNewToSnapshot)
+	return ok && (errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, raft.ErrLeadershipTransferInProgress))
 }
 
 func (l raftLogger) With(args ...any) hclog.Logger {
