@@ -37,6 +37,8 @@ var levels = map[string]hclog.Level{
 	"failed to start pipeline replication to":                  hclog.Warn,
 	"failed to send snapshot to":                               hclog.Warn,
 	"failed to install snapshot":                               hclog.Warn,
+	"failed to receive whole snapshot":                         hclog.Warn, // its sender died or was cut off
+	"failed to copy snapshot":                                  hclog.Warn,
 	"failed to make requestVote RPC":                           hclog.Warn,
 	"failed to decode incoming command":                        hclog.Warn,
 	"failed to flush response":                                 hclog.Warn,
