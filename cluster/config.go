@@ -20,6 +20,9 @@ const (
 	maxExpect    = 9  // voters of a bootstrap
 	maxMembers   = 15 // keepers of a group, voters or not
 	maxJoinAddrs = 32
+	maxReserve   = 64 << 30 // bytes
+
+	minDiskElections = 3 // Elections in a DiskTimeout, at least
 )
 
 // Timing is how soon a group notices that its leader is gone, and how long it
@@ -61,6 +64,12 @@ type Config struct {
 	DataDir string
 	// Dev keeps everything in memory and makes a group of this node alone.
 	Dev bool
+	// Storage stands in for DataDir when it is set. It is the seam for
+	// simulations.
+	Storage Storage
+	// RPCsInFlight bounds the AppendEntries under way to one follower. 0 is
+	// raft's default, a pipeline of two; 1 waits for each answer.
+	RPCsInFlight int
 
 	// Advertise is the host:port under which the other keepers reach this
 	// node's machine port.
@@ -107,11 +116,21 @@ type Config struct {
 	// ApplyTimeout bounds every wait for the group: for a proposal, then the
 	// outcome is unknown; for a proof of leadership, then the read is refused.
 	ApplyTimeout time.Duration
+	// DiskTimeout is how long one call of the log or stable store may take
+	// before the node ends with ErrDiskHung; 3 s, and at least three Elections.
+	DiskTimeout time.Duration
+	// DiskReserve is the size in bytes of a file that is given up when the
+	// volume is full, so that what frees space can still run, and how much must
+	// be free for clients' writes to be taken. DefaultConfig has 64 MiB; it is
+	// less on a small volume. 0: no such file, and only the smallest mark.
+	DiskReserve int64
 	// Now is the clock that stamps proposals; the default is time.Now.
 	Now func() time.Time
 
 	// wrapStore is the tests' way to put faults between raft and its store.
 	wrapStore func(logStore) logStore
+	// statDisk stands in for the volume in tests.
+	statDisk func(dir string) (volume, error)
 }
 
 // DefaultConfig has every default; Name, Advertise, Listener and either DataDir
@@ -124,6 +143,8 @@ func DefaultConfig() Config {
 		SnapshotInterval:  30 * time.Second,
 		TrailingLogs:      10240,
 		ApplyTimeout:      5 * time.Second,
+		DiskTimeout:       3 * time.Second,
+		DiskReserve:       64 << 20,
 	}
 }
 
@@ -144,6 +165,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ApplyTimeout == 0 {
 		c.ApplyTimeout = d.ApplyTimeout
+	}
+	if c.DiskTimeout == 0 {
+		c.DiskTimeout = max(d.DiskTimeout, minDiskElections*c.Timing.Election)
 	}
 	if c.FeatureLevel == 0 {
 		c.FeatureLevel = d.FeatureLevel
@@ -194,7 +218,7 @@ func (c Config) validateGroup() error {
 	if err := checkName(c.Name); err != nil {
 		return fmt.Errorf("cluster config: %w", err)
 	}
-	if c.DataDir == "" && !c.Dev {
+	if c.DataDir == "" && !c.Dev && c.Storage == nil {
 		return errors.New("cluster config: no data directory (a keeper in memory is --dev)")
 	}
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > maxExpect {
@@ -231,6 +255,10 @@ func (c Config) validateTimes() error {
 		return fmt.Errorf("cluster config: snapshot interval %v: want at least 5ms", c.SnapshotInterval)
 	case c.ApplyTimeout < 10*time.Millisecond:
 		return fmt.Errorf("cluster config: apply timeout %v: want at least 10ms", c.ApplyTimeout)
+	case c.DiskTimeout < minDiskElections*t.Election:
+		return fmt.Errorf("cluster config: disk timeout %v: want at least %d elections (%v), else a slow write ends the keeper", c.DiskTimeout, minDiskElections, minDiskElections*t.Election)
+	case c.DiskReserve < 0 || c.DiskReserve > maxReserve:
+		return fmt.Errorf("cluster config: disk reserve of %d bytes: want 0 to %d", c.DiskReserve, int64(maxReserve))
 	}
 	return nil
 }

@@ -76,6 +76,7 @@ func (f *fleet) config(name string, expect int, join ...string) Config {
 	c.Join = join
 	c.Peers = f.peers
 	c.Timing = testTiming
+	c.DiskReserve = 1 << 20
 	c.Version = "test"
 	c.Logger = hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Info, Output: f.log})
 	if f.setup != nil {

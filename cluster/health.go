@@ -23,6 +23,7 @@ func (n *Node) Checks() []Check {
 		{"member", false, func(context.Context) error { return n.joined() }},
 		{"leader", false, func(context.Context) error { return n.contact() }},
 		{"caught-up", false, func(context.Context) error { return n.caughtUp() }},
+		{"disk", false, func(context.Context) error { return n.stores.space.alarm() }},
 	}
 }
 

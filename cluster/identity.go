@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"strconv"
@@ -89,17 +90,42 @@ func (id identity) started() (identity, error) {
 	return id, nil
 }
 
+// identityJSON is the identity in its file. The checksum is over the fields: a
+// flipped bit in an id would make this another member.
+type identityJSON struct {
+	identityFields
+	Checksum string `json:"checksum"` // CRC-32C, 8 hex digits
+}
+
+// identityFields has identity's fields without its methods.
+type identityFields identity
+
+func (id identity) checksum() string {
+	h := crc32.New(castagnoli)
+	fmt.Fprintf(h, "%d %q %q %q %q", id.Format, id.MemberID, id.Name, id.ClusterID, id.Incarnation)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// MarshalJSON adds the checksum.
+func (id identity) MarshalJSON() ([]byte, error) {
+	return json.Marshal(identityJSON{identityFields(id), id.checksum()})
+}
+
 // decodeIdentity reads an identity file's content strictly.
 func decodeIdentity(data []byte) (identity, error) {
-	var id identity
 	if len(data) > maxIdentity {
-		return id, fmt.Errorf("%d bytes, at most %d", len(data), maxIdentity)
+		return identity{}, fmt.Errorf("%d bytes, at most %d", len(data), maxIdentity)
 	}
-	if err := json.Unmarshal(data, &id); err != nil {
-		return id, err
+	var file identityJSON
+	if err := json.Unmarshal(data, &file); err != nil {
+		return identity{}, err
 	}
+	id := identity(file.identityFields)
 	if id.Format != identityFormat {
 		return id, fmt.Errorf("format version %d, this program knows %d", id.Format, identityFormat)
+	}
+	if file.Checksum != id.checksum() {
+		return id, errSeal
 	}
 	if !validID(id.MemberID) {
 		return id, fmt.Errorf("member id %q: want 32 hex digits", id.MemberID)
@@ -145,9 +171,10 @@ func writeIdentity(dir string, id identity) error {
 
 // holder is the identity of a running node; only the cluster id still changes.
 type holder struct {
-	dir string // empty: in memory
-	mu  sync.RWMutex
-	id  identity
+	dir     string  // empty: in memory, or in storage
+	storage Storage // nil: in dir
+	mu      sync.RWMutex
+	id      identity
 }
 
 func (h *holder) get() identity {
@@ -172,6 +199,11 @@ func (h *holder) learn(clusterID string) error {
 	next.ClusterID = clusterID
 	if h.dir != "" {
 		if err := writeIdentity(h.dir, next); err != nil {
+			return err
+		}
+	}
+	if h.storage != nil {
+		if err := storeIdentity(h.storage, next); err != nil {
 			return err
 		}
 	}

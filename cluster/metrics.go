@@ -51,7 +51,9 @@ func (m *metrics) register(reg *prometheus.Registry, n *Node) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	collectors := []prometheus.Collector{
-		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges,
+		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges, n.watch,
+		gauge("zero_cluster_disk_free_bytes", "Bytes that are free on the volume of the data directory; 0 in memory.", func() float64 { return float64(n.stores.space.free()) }),
+		gauge("zero_cluster_disk_low", "1 while clients' writes are refused because the volume is nearly full.", func() float64 { return boolFloat(n.stores.space.isLow()) }),
 		gauge("zero_cluster_term", "Raft term.", func() float64 { return float64(n.raft.CurrentTerm()) }),
 		gauge("zero_cluster_applied_index", "Log index of the last command applied.", func() float64 { return float64(n.applier.index.Load()) }),
 		gauge("zero_cluster_commit_index", "Log index up to which the log is known to be committed.", func() float64 { return float64(n.raft.CommitIndex()) }),

@@ -32,6 +32,7 @@ type Node struct {
 	raftLog raftLogger
 	stores  *stores
 	guard   *guard
+	watch   *watchdog
 	stream  *stream
 	trans   *raft.NetworkTransport
 	book    *addressBook
@@ -108,7 +109,8 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 	}
 	n.group.joining = make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.guard = &guard{store: opened.log, report: n.fail, writes: n.metrics.writes}
+	n.watch = newWatchdog(cfg.DiskTimeout, func(err error) { n.guard.fail(err) })
+	n.guard = &guard{store: opened.log, report: n.fail, writes: n.metrics.writes, watch: n.watch, wrote: opened.space.wrote, room: opened.space.emergency}
 	n.applier = &applier{machine: cfg.Machine, halt: n.fail, size: n.metrics.snapshotBytes}
 	n.book = &addressBook{self: raft.ServerID(n.ID()), local: cfg.Advertise, registry: n.configuration}
 	n.stream = &stream{
@@ -136,9 +138,10 @@ func (n *Node) startRaft() error {
 		Stream:                n.stream,
 		MaxPool:               transportPool,
 		Timeout:               transportTimeout,
+		MaxRPCsInFlight:       n.cfg.RPCsInFlight,
 	})
 	n.raft, err = replay(func() (*raft.Raft, error) {
-		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, n.stores.snapshots, n.trans)
+		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, watchedSnapshots{n.stores.snapshots, n.watch}, n.trans)
 	})
 	if err != nil {
 		return fmt.Errorf("open keeper: %w", err)
@@ -161,12 +164,11 @@ func (n *Node) startRaft() error {
 // replay starts raft. It reads the snapshots and the whole log, and panics when
 // entries are missing or cannot be decoded.
 func replay(start func() (*raft.Raft, error)) (r *raft.Raft, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: the log cannot be replayed: %v. %s", ErrDamaged, p, rejoinHint)
-		}
-	}()
-	return start()
+	err = faultless("the log cannot be replayed", func() error {
+		r, err = start()
+		return err
+	})
+	return r, err
 }
 
 func (n *Node) raftConfig() *raft.Config {
@@ -199,6 +201,8 @@ func (n *Node) startLoops() {
 		defer n.raft.DeregisterObserver(observer)
 		n.observeLoop(n.ctx, observations)
 	})
+	n.loops.Go(func() { n.watch.run(n.ctx) })
+	n.loops.Go(func() { n.spaceLoop(n.ctx) })
 	n.loops.Go(func() { n.proveLoop(n.ctx) })
 	n.loops.Go(func() { n.promptLoop(n.ctx) })
 	n.loops.Go(func() { n.membershipLoop(n.ctx) })
@@ -213,15 +217,15 @@ func (n *Node) ID() string { return n.stores.identity.get().MemberID }
 func (n *Node) ClusterID() string { return n.stores.identity.get().ClusterID }
 
 // Fatal yields the one error that ended the node by itself. Whoever opened it
-// should log it, Close the node and exit.
+// should log it, Close the node and exit; but not Close it after ErrDiskHung.
 func (n *Node) Fatal() <-chan error { return n.fatal }
 
 // fail ends the node because it must not go on. It may be called by raft's own
 // goroutines and returns at once.
 func (n *Node) fail(err error) {
 	if n.stop(err) {
+		n.fatal <- err // before the log, which may be on the disk that hangs
 		n.log.Error("this keeper stops", "error", err)
-		n.fatal <- err
 	}
 }
 

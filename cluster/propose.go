@@ -56,6 +56,11 @@ func (n *Node) propose(ctx context.Context, in uint64, h fsm.Header, c fsm.Comma
 	if !leading || (in != 0 && term != in) {
 		return fsm.Result{}, n.notLeader()
 	}
+	if in == 0 {
+		if err := n.stores.space.alarm(); err != nil {
+			return fsm.Result{}, err
+		}
+	}
 	if h.Time == 0 {
 		h.Time = n.cfg.Now().UnixNano()
 	}

@@ -7,4 +7,5 @@ package cluster
 const (
 	noSync        = false // the log is written without fsync
 	unprovenReads = false // reads believe the keeper that it leads
+	noSums        = false // entries are taken for right whatever their checksum
 )

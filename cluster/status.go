@@ -86,6 +86,8 @@ func (n *Node) Status() api.NodeStatusAnswer {
 		Recorded:  n.recorded(),
 		Hash:      hash,
 		HashIndex: hashIndex,
+		DiskFree:  n.stores.space.free(),
+		DiskLow:   n.stores.space.isLow(),
 	}
 }
 

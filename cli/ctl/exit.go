@@ -65,7 +65,7 @@ var apiExit = map[api.Code]int{
 	api.BinlogInconsistent: ExitRefused, api.InvalidSwitch: ExitRefused, api.StaleGeneration: ExitRefused,
 	api.LastProxy: ExitRefused, api.ForeignCluster: ExitRefused, api.PreflightFailed: ExitRefused,
 	api.NotPrepared: ExitRefused, api.NotReplica: ExitRefused, api.NotDrained: ExitRefused,
-	api.StillReplica: ExitRefused, api.Conflict: ExitRefused,
+	api.StillReplica: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
 }
 
 // ErrUnreachable is returned when none of the keepers could be connected to.

@@ -38,7 +38,7 @@ func init() {
 		}
 		broken[name] = true
 	}
-	cluster.Break(broken[brokenSync], broken[brokenReads])
+	cluster.Break(broken[brokenSync], broken[brokenReads], broken[brokenSums])
 	keeper.Break(broken[brokenTTL])
 	fsm.Break(broken[brokenSums], broken[brokenSessions])
 	if relays := os.Getenv("ZERO_DIAL_MAP"); relays != "" {

@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cli/daemon/settings"
 	"github.com/zerokeeper/zero/cluster"
@@ -25,6 +27,11 @@ type options struct {
 
 	snapshotEntries, trailingEntries uint64
 	snapshotInterval                 time.Duration
+
+	diskTimeout time.Duration
+	diskReserve size
+
+	end verdict
 }
 
 func (o *options) app() daemon.App {
@@ -32,6 +39,7 @@ func (o *options) app() daemon.App {
 	o.lostAfter, o.removeAfter, o.sessionIdle = 15*time.Second, 25*time.Second, time.Hour
 	storage := cluster.DefaultConfig()
 	o.snapshotEntries, o.trailingEntries, o.snapshotInterval = storage.SnapshotThreshold, storage.TrailingLogs, storage.SnapshotInterval
+	o.diskTimeout, o.diskReserve = storage.DiskTimeout, size(storage.DiskReserve)
 	return daemon.App{
 		Name:  "zerokeeper",
 		Short: "zerokeeper is a member of the group that holds what the fleet agrees on",
@@ -53,6 +61,8 @@ func (o *options) app() daemon.App {
 			{Name: "snapshot-entries", Value: &o.snapshotEntries, Arg: "n", Usage: "how many log entries are applied between two snapshots"},
 			{Name: "snapshot-interval", Value: &o.snapshotInterval, Arg: "duration", Usage: "how often it is looked whether a snapshot is due"},
 			{Name: "trailing-entries", Value: &o.trailingEntries, Arg: "n", Usage: "how many log entries are kept behind a snapshot for keepers that are a little behind"},
+			{Name: "disk-timeout", Value: &o.diskTimeout, Arg: "duration", Usage: "how long one call of the log's store may take; after that the disk counts as hung, and the keeper exits with code 74 so that another leads"},
+			{Name: "disk-reserve", Value: &o.diskReserve, Arg: "size", Usage: "size of a file that is given up when the disk is full, and how much must be free for writes to be taken (64MiB; less on a small volume); 0 for none"},
 			{Name: "lost-after", Value: &o.lostAfter, Arg: "duration", Usage: "silence after which a proxy or agent is lost; the same on each keeper"},
 			{Name: "remove-after", Value: &o.removeAfter, Arg: "duration", Usage: "silence after which one that is lost, or not up yet, is taken off the list; the same on each keeper"},
 			{Name: "session-idle", Value: &o.sessionIdle, Arg: "duration", Usage: "how long the answers of a client that went silent are remembered; the same on each keeper"},
@@ -60,6 +70,7 @@ func (o *options) app() daemon.App {
 		},
 		Validate: o.validate,
 		Run:      o.run,
+		Commands: []*cobra.Command{o.inspectCommand(), o.recoverCommand()},
 	}
 }
 
@@ -86,7 +97,8 @@ func (o *options) validate() error {
 			return fmt.Errorf("--join: %q: want host:port", k)
 		}
 	}
-	if _, err := cluster.Profile(o.profile); err != nil {
+	timing, err := cluster.Profile(o.profile)
+	if err != nil {
 		return fmt.Errorf("--raft-profile: %w", err)
 	}
 	switch {
@@ -94,6 +106,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--lost-after %v, --remove-after %v: want at least 1.2s, and the second not below the first", o.lostAfter, o.removeAfter)
 	case o.snapshotEntries == 0 || o.trailingEntries == 0 || o.snapshotInterval < 5*time.Millisecond:
 		return fmt.Errorf("--snapshot-entries %d, --trailing-entries %d, --snapshot-interval %v: want numbers above 0 and at least 5ms", o.snapshotEntries, o.trailingEntries, o.snapshotInterval)
+	case o.diskTimeout < 3*timing.Election:
+		return fmt.Errorf("--disk-timeout %v: want at least three elections (%v), else a slow write ends the keeper", o.diskTimeout, 3*timing.Election)
 	case o.sessionIdle < time.Second:
 		return fmt.Errorf("--session-idle %v: want at least 1s", o.sessionIdle)
 	case o.dev && o.data != "":

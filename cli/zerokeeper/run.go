@@ -46,8 +46,12 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	// Everything that serves goes on until the node has handed leadership over.
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	var servers sync.WaitGroup
-	defer servers.Wait()
-	defer stopServing()
+	defer func() {
+		stopServing()
+		if !o.end.hung.Load() {
+			servers.Wait()
+		}
+	}()
 	failed := make(chan error, 3) // room for each that serves: nobody reads it while the node closes
 	serve := func(what string, f func(context.Context) error) {
 		servers.Go(func() {
@@ -103,6 +107,10 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	if errors.Is(err, cluster.ErrDiskHung) {
+		o.end.abandon(listener, stopServing, &servers)
+		return err // and the node stays as it is: to close it is to wait for the disk
+	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	return errors.Join(final(err), node.Close(closing))
@@ -141,6 +149,7 @@ func (o *options) openNode(ctx context.Context, env *daemon.Env, raftListener ne
 	cfg.Listener, cfg.Logger, cfg.Registry = raftListener, env.Log.Named("cluster"), env.Registry
 	cfg.Peers = cluster.PeersOver(peers)
 	cfg.SnapshotThreshold, cfg.TrailingLogs, cfg.SnapshotInterval = o.snapshotEntries, o.trailingEntries, o.snapshotInterval
+	cfg.DiskTimeout, cfg.DiskReserve = o.diskTimeout, int64(o.diskReserve)
 	if dial != nil {
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }
 	}

@@ -74,6 +74,7 @@ const (
 	SessionGone     Code = 2113
 	PreflightFailed Code = 2114
 	Conflict        Code = 2115
+	DiskLow         Code = 2116
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -141,6 +142,7 @@ var codeText = map[Code]string{
 	ForeignCluster:     "the other side belongs to another cluster",
 	SessionGone:        "the client session is unknown or its sequence was forgotten",
 	PreflightFailed:    "the candidate failed a preflight rule",
+	DiskLow:            "the keeper's disk is nearly full",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",
@@ -215,6 +217,7 @@ var (
 	ErrStaleGeneration = &Error{Code: StaleGeneration}
 	ErrNotReady        = &Error{Code: NotReady}
 	ErrRateLimited     = &Error{Code: RateLimited}
+	ErrDiskLow         = &Error{Code: DiskLow}
 	ErrConflict        = &Error{Code: Conflict}
 )
 

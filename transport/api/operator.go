@@ -57,6 +57,8 @@ type NodeStatusAnswer struct {
 	Recorded  bool       `json:"recorded"` // the group knows of this start
 	Hash      string     `json:"hash"`     // of the state at HashIndex
 	HashIndex uint64     `json:"hashIndex"`
+	DiskFree  uint64     `json:"diskFree,omitempty"` // bytes on the volume of its data directory
+	DiskLow   bool       `json:"diskLow,omitempty"`  // it refuses clients' writes
 }
 
 // Member is one keeper of the group.
