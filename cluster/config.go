@@ -107,11 +107,17 @@ type Config struct {
 	// ApplyTimeout bounds every wait for the group: for a proposal, then the
 	// outcome is unknown; for a proof of leadership, then the read is refused.
 	ApplyTimeout time.Duration
+	// CompareEvery is after how many commands the keepers compare their states,
+	// CompareInterval after what time if fewer changed it.
+	CompareEvery    uint64
+	CompareInterval time.Duration
 	// Now is the clock that stamps proposals; the default is time.Now.
 	Now func() time.Time
 
 	// wrapStore is the tests' way to put faults between raft and its store.
 	wrapStore func(logStore) logStore
+	// compareWithin is how long a comparison waits for the voters' hashes.
+	compareWithin time.Duration
 }
 
 // DefaultConfig has every default; Name, Advertise, Listener and either DataDir
@@ -124,6 +130,9 @@ func DefaultConfig() Config {
 		SnapshotInterval:  30 * time.Second,
 		TrailingLogs:      10240,
 		ApplyTimeout:      5 * time.Second,
+		CompareEvery:      4096,
+		CompareInterval:   time.Minute,
+		compareWithin:     30 * time.Second,
 	}
 }
 
@@ -144,6 +153,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ApplyTimeout == 0 {
 		c.ApplyTimeout = d.ApplyTimeout
+	}
+	if c.CompareEvery == 0 {
+		c.CompareEvery = d.CompareEvery
+	}
+	if c.CompareInterval == 0 {
+		c.CompareInterval = d.CompareInterval
+	}
+	if c.compareWithin == 0 {
+		c.compareWithin = d.compareWithin
 	}
 	if c.FeatureLevel == 0 {
 		c.FeatureLevel = d.FeatureLevel
@@ -229,6 +247,8 @@ func (c Config) validateTimes() error {
 		return fmt.Errorf("cluster config: commit %v: want at least 1ms", t.Commit)
 	case c.SnapshotInterval < 5*time.Millisecond:
 		return fmt.Errorf("cluster config: snapshot interval %v: want at least 5ms", c.SnapshotInterval)
+	case c.CompareInterval < 10*time.Millisecond:
+		return fmt.Errorf("cluster config: compare interval %v: want at least 10ms", c.CompareInterval)
 	case c.ApplyTimeout < 10*time.Millisecond:
 		return fmt.Errorf("cluster config: apply timeout %v: want at least 10ms", c.ApplyTimeout)
 	}

@@ -18,6 +18,7 @@ type metrics struct {
 	reads         prometheus.Counter
 	snapshotBytes prometheus.Gauge
 	leaderChanges prometheus.Counter
+	compared      *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -41,6 +42,9 @@ func newMetrics() *metrics {
 		leaderChanges: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "zero_cluster_leader_changes_total", Help: "Changes of the leader seen by this keeper.",
 		}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "zero_cluster_state_comparisons_total", Help: "Comparisons of the keepers' states by this leader: agreed (a majority has the same) or undecided.",
+		}, []string{"outcome"}),
 	}
 }
 
@@ -51,7 +55,7 @@ func (m *metrics) register(reg *prometheus.Registry, n *Node) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	collectors := []prometheus.Collector{
-		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges,
+		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges, m.compared,
 		gauge("zero_cluster_term", "Raft term.", func() float64 { return float64(n.raft.CurrentTerm()) }),
 		gauge("zero_cluster_applied_index", "Log index of the last command applied.", func() float64 { return float64(n.applier.index.Load()) }),
 		gauge("zero_cluster_commit_index", "Log index up to which the log is known to be committed.", func() float64 { return float64(n.raft.CommitIndex()) }),

@@ -45,6 +45,7 @@ type Node struct {
 	tenures   tenures
 	group     group
 	digest    digest
+	same      *sameState
 
 	notify   chan bool     // raft's leadership changes; always drained
 	raftDown chan struct{} // closed when raft no longer runs: notify may rest
@@ -100,6 +101,7 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 		metrics:   newMetrics(),
 		proposals: make(chan struct{}, maxProposals),
 		prover:    newProver(),
+		same:      newSameState(cfg.Logger),
 		notify:    make(chan bool, notifyBuffer),
 		raftDown:  make(chan struct{}),
 		down:      make(chan raft.Future, 1),
@@ -109,7 +111,7 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 	n.group.joining = make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.guard = &guard{store: opened.log, report: n.fail, writes: n.metrics.writes}
-	n.applier = &applier{machine: cfg.Machine, halt: n.fail, size: n.metrics.snapshotBytes}
+	n.applier = &applier{machine: cfg.Machine, halt: n.fail, size: n.metrics.snapshotBytes, same: n.same}
 	n.book = &addressBook{self: raft.ServerID(n.ID()), local: cfg.Advertise, registry: n.configuration}
 	n.stream = &stream{
 		listener: cfg.Listener,
@@ -203,7 +205,9 @@ func (n *Node) startLoops() {
 	n.loops.Go(func() { n.promptLoop(n.ctx) })
 	n.loops.Go(func() { n.membershipLoop(n.ctx) })
 	n.loops.Go(func() { n.learnLoop(n.ctx) })
+	n.loops.Go(func() { n.sameLoop(n.ctx) })
 	n.loops.Go(func() { _ = n.Lead(n.ctx, n.duties) }) // ends with the node
+	n.loops.Go(func() { _ = n.Lead(n.ctx, n.compareDuty) })
 }
 
 // ID is the member id: random, and the data directory's for its life.

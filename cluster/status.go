@@ -70,6 +70,7 @@ func (n *Node) Members() []api.Member {
 func (n *Node) Status() api.NodeStatusAnswer {
 	id, state := n.stores.identity.get(), n.State()
 	hash, hashIndex := n.digest.of(state)
+	markHash, markIndex := n.same.newest()
 	return api.NodeStatusAnswer{
 		ClusterID: id.ClusterID,
 		MemberID:  id.MemberID,
@@ -85,6 +86,8 @@ func (n *Node) Status() api.NodeStatusAnswer {
 		Ready:     n.Ready() == nil,
 		Hash:      hash,
 		HashIndex: hashIndex,
+		MarkHash:  markHash,
+		MarkIndex: markIndex,
 	}
 }
 

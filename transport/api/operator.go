@@ -56,6 +56,8 @@ type NodeStatusAnswer struct {
 	Ready     bool       `json:"ready"`
 	Hash      string     `json:"hash"` // of the state at HashIndex
 	HashIndex uint64     `json:"hashIndex"`
+	MarkHash  string     `json:"markHash,omitempty"` // of the state at MarkIndex, the newest moment that keepers compare
+	MarkIndex uint64     `json:"markIndex,omitempty"`
 }
 
 // Member is one keeper of the group.
