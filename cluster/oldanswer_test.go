@@ -38,14 +38,19 @@ func oldAnswer(t *testing.T, path func(writes int) bool) {
 		keepers[address] = names[i]
 	}
 	cold := newIce("k1", keepers)
+	patient := false
 	f.setup = func(name string, c *Config) {
 		c.Dial = cold.dialFrom(name)
-		if name == "k1" { // a process that stands still does not see the time pass
+		if name == "k1" && patient { // a process that stands still does not see the time pass
 			c.Timing.Heartbeat, c.Timing.Election, c.Timing.Lease = 5*time.Second, 5*time.Second, 5*time.Second
 			c.ApplyTimeout = 500 * time.Millisecond
 		}
 	}
 	nodes := f.group(3)
+	patient = true
+	f.crash(nodes[0])
+	nodes[0] = f.restart(nodes[0])
+	f.ready(nodes...)
 	old, rest := nodes[0], nodes[1:]
 	f.mustPut("a", "before")
 	var late map[string][]*icyConn
