@@ -140,7 +140,7 @@ func (n *Node) startRaft() error {
 		Timeout:               transportTimeout,
 	})
 	n.raft, err = replay(func() (*raft.Raft, error) {
-		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, n.stores.snapshots, n.trans)
+		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, n.stores.snapshots, raftTransport{n.trans})
 	})
 	if err != nil {
 		return fmt.Errorf("open keeper: %w", err)
