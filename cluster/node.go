@@ -120,7 +120,12 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 		self:     n.ID(),
 		cluster:  n.ClusterID,
 		judge:    n.judge,
-		log:      newRaftLogger(n.log), // anybody can dial: one line a while
+
+		incarnation: opened.identity.get().Incarnation,
+		known:       n.incarnationOf,
+		older:       n.older,
+
+		log: newRaftLogger(n.log), // anybody can dial: one line a while
 	}
 	return n
 }

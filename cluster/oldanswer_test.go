@@ -41,6 +41,7 @@ func oldAnswer(t *testing.T, path func(writes int) bool) {
 	patient := false
 	f.setup = func(name string, c *Config) {
 		c.Dial = cold.dialFrom(name)
+		c.Timing.Heartbeat, c.Timing.Election = 300*time.Millisecond, 300*time.Millisecond
 		if name == "k1" && patient { // a process that stands still does not see the time pass
 			c.Timing.Heartbeat, c.Timing.Election, c.Timing.Lease = 5*time.Second, 5*time.Second, 5*time.Second
 			c.ApplyTimeout = 500 * time.Millisecond
@@ -53,7 +54,7 @@ func oldAnswer(t *testing.T, path func(writes int) bool) {
 	f.ready(nodes...)
 	old, rest := nodes[0], nodes[1:]
 	f.mustPut("a", "before")
-	var late map[string][]*icyConn
+	var conns []*icyConn // on which the answers are
 	f.eventually("the first keeper leads in peace", func() bool {
 		if !old.IsLeader() {
 			_ = f.leader(nodes...).TransferLeadership(t.Context(), "k1")
@@ -62,18 +63,25 @@ func oldAnswer(t *testing.T, path func(writes int) bool) {
 		cold.restart()
 		deadline := time.Now().Add(2500 * time.Millisecond) // at least one heartbeat, many replications
 		for old.IsLeader() && time.Now().Before(deadline) {
-			if late = cold.sending(path); len(late["k2"]) == 1 && len(late["k3"]) == 1 && len(cold.sending(func(w int) bool { return w > 15 })) == 2 {
-				return true
+			if late := cold.sending(path); len(late["k2"]) == 1 && len(late["k3"]) == 1 && len(cold.sending(func(w int) bool { return w > 15 })) == 2 {
+				conns = append(late["k2"], late["k3"]...)
+				break
 			}
 			pause(t.Context(), 5*time.Millisecond)
 		}
+		cold.holdAnswers(conns, true)
+		for old.IsLeader() && len(conns) == 2 && time.Now().Before(deadline) {
+			if cold.wrote(conns) {
+				return true
+			}
+			pause(t.Context(), time.Millisecond)
+		}
+		cold.holdAnswers(conns, false)
+		conns = nil
 		return false
 	})
-	term := old.Term()
-	conns := append(late["k2"], late["k3"]...)
-	cold.holdAnswers(conns, true)
-	f.eventually("answers are under way", func() bool { return cold.wrote(conns) })
 	cold.freeze()
+	term := old.Term()
 
 	next := f.leader(rest...)
 	if _, err := put(t.Context(), next, "a", "after"); err != nil {

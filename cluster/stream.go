@@ -32,7 +32,12 @@ type stream struct {
 	self     string                   // own member id
 	cluster  func() string            // own cluster id, empty when unknown
 	judge    func(p preamble) verdict // of an incoming connection
-	log      hclog.Logger
+
+	incarnation string                 // own
+	known       func(id string) string // incarnation of a member, empty when unknown
+	older       func(known string)     // told that the own directory is an older copy
+
+	log hclog.Logger
 
 	accepted chan net.Conn
 	slots    chan struct{} // one for each handshake
@@ -154,7 +159,11 @@ func (s *stream) handshake(c *trackedConn) {
 	default:
 		v = s.judge(p)
 	}
-	_, err = c.Write([]byte{byte(v)})
+	answer := []byte{byte(v)}
+	if v == olderSender {
+		answer = appendField(answer, s.known(p.sender))
+	}
+	_, err = c.Write(answer)
 	if v != accepted {
 		s.log.Warn("refused a Raft connection", "remote", c.RemoteAddr(), "reason", v.refusal(), "cluster", p.cluster, "sender", p.sender, "addressee", p.addressee)
 	}
@@ -181,6 +190,10 @@ func (v verdict) refusal() string {
 		return "unknown version of the preamble: upgrade this keeper"
 	case notMember:
 		return "the sender is not a member of this group"
+	case olderHere:
+		return "the sender knows a later start of this data directory"
+	case olderSender:
+		return "the sender runs on an older copy of its data directory"
 	}
 	return "none"
 }
@@ -220,7 +233,7 @@ func (s *stream) introduce(ctx context.Context, c net.Conn, addressee string) er
 	if err := c.SetDeadline(deadline); err != nil {
 		return err
 	}
-	p := preamble{cluster: s.cluster(), sender: s.self, addressee: addressee}
+	p := preamble{cluster: s.cluster(), sender: s.self, addressee: addressee, incarnation: s.incarnation, known: s.known(addressee)}
 	if _, err := c.Write(p.append(nil)); err != nil {
 		return fmt.Errorf("write Raft preamble: %w", err)
 	}
@@ -231,6 +244,13 @@ func (s *stream) introduce(ctx context.Context, c net.Conn, addressee string) er
 	if v := verdict(answer[0]); v >= verdictsKnown {
 		return fmt.Errorf("refused for a reason (%d) that this version does not know", v)
 	} else if v != accepted {
+		if v == olderSender {
+			known, err := readField(c)
+			if err != nil {
+				return fmt.Errorf("refused: %s: %w", v, err)
+			}
+			s.older(known)
+		}
 		return fmt.Errorf("refused: %s", v)
 	}
 	return c.SetDeadline(time.Time{})
