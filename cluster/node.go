@@ -144,8 +144,9 @@ func (n *Node) startRaft() error {
 		MaxPool:               transportPool,
 		Timeout:               transportTimeout,
 	})
+	logs := &retained{LogStore: cache}
 	n.raft, err = replay(func() (*raft.Raft, error) {
-		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, n.stores.snapshots, raftTransport{n.trans})
+		return raft.NewRaft(n.raftConfig(), n.applier, logs, n.guard, n.stores.snapshots, raftTransport{n.trans, logs})
 	})
 	if err != nil {
 		return fmt.Errorf("open keeper: %w", err)

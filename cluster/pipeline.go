@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raftTransport is raft's transport with pipelines that end.
+// raftTransport is raft's transport with pipelines that end, and with snapshots
+// that a slow follower can make use of (trailing.go).
 //
 // raft v1.7.3 stops to read a pipeline's answers at the first that is negative
 // (a newer term, a log that differs) and closes the pipeline only when the
@@ -16,7 +17,10 @@ import (
 // of its goroutines), and, if the leader leads on, the replication to that
 // follower. Without pipelines (MaxRPCsInFlight 1) this cannot happen either;
 // DESIGN.md has what that costs.
-type raftTransport struct{ *raft.NetworkTransport }
+type raftTransport struct {
+	*raft.NetworkTransport
+	retained *retained
+}
 
 // AppendEntriesPipeline opens a pipeline that is closed at its first negative
 // answer.

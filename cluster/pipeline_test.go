@@ -34,7 +34,7 @@ func TestPipelineEndsAtNegativeAnswer(t *testing.T) {
 			t.Cleanup(func() { close(stop); answering.Wait() })
 			open := leader.AppendEntriesPipeline
 			if ours {
-				open = raftTransport{leader}.AppendEntriesPipeline
+				open = raftTransport{NetworkTransport: leader}.AppendEntriesPipeline
 			}
 			p, err := open("f", follower.LocalAddr())
 			if err != nil {
