@@ -152,7 +152,8 @@ func refused(r fsm.Result) error {
 }
 
 // RemoveMember takes a keeper (id, name or address) out of the group for good.
-// Not the leader itself: transfer leadership first.
+// When that is the leader itself, it hands leadership over and answers NotLeader:
+// the next one removes it.
 func (n *Node) RemoveMember(ctx context.Context, who string) error {
 	proof, err := n.Prove(ctx)
 	if err != nil {
@@ -163,7 +164,10 @@ func (n *Node) RemoveMember(ctx context.Context, who string) error {
 		return err
 	}
 	if string(id) == n.ID() {
-		return api.Errorf(api.BadRequest, "this keeper leads: transfer leadership first, then remove it")
+		if err := n.abdicate(ctx); err != nil {
+			return fmt.Errorf("remove the leader: %w", err)
+		}
+		return n.notLeader()
 	}
 	if err := n.group.lock(ctx); err != nil {
 		return err

@@ -42,10 +42,6 @@ func TestFourthJoinsAndIsPromoted(t *testing.T) {
 		return true
 	})
 	// Removed for good: its directory is not let in again, a new one is.
-	leader = f.leader(nodes...)
-	if err := leader.RemoveMember(t.Context(), leader.ID()); !errors.Is(err, api.ErrBadRequest) {
-		t.Errorf("the leader removes itself: %v", err)
-	}
 	f.eventually("it is removed", func() bool { return f.leader(nodes...).RemoveMember(t.Context(), "k4") == nil })
 	if err := wantFatal(t, fourth, nil); !errors.Is(err, api.ErrForbidden) {
 		t.Errorf("a removed keeper ends with %v", err)
@@ -400,6 +396,53 @@ func TestHandleDiscoverAndJoinRefuseNonsense(t *testing.T) {
 	}
 	if got := len(n.Members()); got != 1 {
 		t.Errorf("%d members after nonsense", got)
+	}
+}
+
+// A leader that is to be removed hands over; the next one removes it.
+func TestRemoveLeader(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	f.mustPut("a", "1")
+	var removed *Node
+	f.eventually("the leader is removed", func() bool {
+		leader := f.leader(nodes...)
+		if removed == nil {
+			removed = leader
+		}
+		err := leader.RemoveMember(t.Context(), removed.ID())
+		if e, ok := errors.AsType[*api.Error](err); leader == removed && ok && e.Code == api.NotLeader && !strings.Contains(e.Data, "address") {
+			t.Errorf("it does not say who leads: %v", err)
+		}
+		return err == nil
+	})
+	if removed.IsLeader() {
+		t.Error("it leads still")
+	}
+	rest := others(nodes, removed)
+	f.mustPut("b", "1")
+	f.eventually("two are left", func() bool { return len(f.leader(rest...).Members()) == 2 })
+	alone := newFleet(t)
+	n := alone.mustOpen(alone.config("k1", 1))
+	alone.ready(n)
+	if err := n.RemoveMember(t.Context(), "k1"); !errors.Is(err, api.ErrBadRequest) || n.usable() != nil {
+		t.Errorf("the only keeper is removed: %v", err)
+	}
+}
+
+// A keeper that stops without a quorum hands nothing over, and does not say so.
+func TestCloseWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	leader := f.leader(nodes...)
+	for _, n := range others(nodes, leader) {
+		f.crash(n)
+	}
+	f.close(leader)
+	if strings.Contains(f.log.String(), "handed leadership over") {
+		t.Error("it says that it handed over")
 	}
 }
 

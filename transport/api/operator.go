@@ -9,6 +9,7 @@ const (
 	NodeStatus      = "NodeStatus" // of the keeper asked, leader or not
 	ClusterView     = "ClusterView"
 	MemberList      = "MemberList"
+	MemberRemove    = "MemberRemove"
 	LeaderTransfer  = "LeaderTransfer"
 	ConfigPush      = "ConfigPush"
 	ConfigList      = "ConfigList"
@@ -74,6 +75,13 @@ type Member struct {
 // MemberListAnswer lists the group.
 type MemberListAnswer struct {
 	Members []Member `json:"members"`
+}
+
+// MemberRemoveRequest takes a keeper (a member's id, name or address) out of the
+// group for good. A leader that is to be removed hands leadership over first and
+// answers NotLeader.
+type MemberRemoveRequest struct {
+	Member string `json:"member"`
 }
 
 // LeaderTransferRequest moves leadership to To (a member's id, name or
