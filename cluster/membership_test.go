@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 )
 
@@ -182,6 +183,54 @@ func TestForeignJoinRefused(t *testing.T) {
 	if a.State().Member(b.ID()) != nil {
 		t.Error("the foreign keeper was recorded")
 	}
+}
+
+// A keeper that joins twice is one; under the id of another it is refused, and
+// so is one of another cluster, with what to do.
+func TestJoinTwiceAndUnderAnothersID(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	f.mustPut("a", "1")
+	leader := f.leader(nodes...)
+	twin := others(nodes, leader)[0].joinRequest()
+	join := func(r api.KeeperJoinRequest) error {
+		var err error
+		f.eventually("an answer of the leader", func() bool {
+			err = f.leader(nodes...).HandleJoin(t.Context(), r)
+			return !errors.Is(err, api.ErrNotLeader) && !errors.Is(err, api.ErrNoLeader) && !errors.Is(err, api.ErrNotReady)
+		})
+		return err
+	}
+	for range 2 {
+		if err := join(twin); err != nil {
+			t.Errorf("a keeper that joins again: %v", err)
+		}
+	}
+	thief := twin
+	thief.Address, thief.Incarnation = "127.0.0.1:1", "1-thief"
+	if err := join(thief); !errors.Is(err, api.ErrForbidden) || !strings.Contains(err.Error(), "older copy") {
+		t.Errorf("a keeper under another's id: %v", err)
+	}
+	fresh := twin
+	fresh.MemberID, fresh.ClusterID, fresh.Name = randomID(), "", "k9"
+	if err := join(fresh); !errors.Is(err, api.ErrForbidden) || !strings.Contains(err.Error(), "remove the member first") {
+		t.Errorf("a fresh keeper at another's address: %v", err)
+	}
+	foreign := twin
+	foreign.MemberID, foreign.ClusterID = randomID(), randomID()
+	if err := join(foreign); !errors.Is(err, &api.Error{Code: api.ForeignCluster}) || !strings.Contains(err.Error(), "start it with an empty directory, or at its own cluster") {
+		t.Errorf("a keeper of another cluster: %v", err)
+	}
+	state, err := f.leader(nodes...).Linearizable(t.Context())
+	if err != nil || get(state, "a") != "1" || len(state.Members()) != 3 || *state.Member(twin.MemberID) != fsm.Member(*recordOf(twin)) {
+		t.Errorf("afterwards: %v", err)
+	}
+	f.mustPut("b", "1")
+}
+
+func recordOf(r api.KeeperJoinRequest) *fsm.RegisterMember {
+	return &fsm.RegisterMember{ID: r.MemberID, Name: r.Name, Address: r.Address, HTTP: r.HTTP, Version: r.Version, FeatureLevel: r.FeatureLevel, Incarnation: r.Incarnation}
 }
 
 // A member that cannot hear its own group and finds only another one stops.

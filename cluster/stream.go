@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,13 +41,13 @@ type stream struct {
 	log hclog.Logger
 
 	accepted chan net.Conn
-	slots    chan struct{} // one for each handshake
 	closing  chan struct{}
 	owned    sync.WaitGroup
 
-	mu     sync.Mutex
-	conns  map[*trackedConn]struct{}
-	closed bool
+	mu      sync.Mutex
+	waiting []*trackedConn // whose preamble is awaited, the oldest first
+	conns   map[*trackedConn]struct{}
+	closed  bool
 }
 
 // advertised is the address that raft knows this node by.
@@ -58,7 +59,6 @@ func (a advertised) String() string { return string(a) }
 // start begins to accept. close stops it.
 func (s *stream) start() {
 	s.accepted = make(chan net.Conn)
-	s.slots = make(chan struct{}, maxHandshakes)
 	s.closing = make(chan struct{})
 	s.conns = make(map[*trackedConn]struct{})
 	s.owned.Go(s.acceptLoop)
@@ -129,17 +129,35 @@ func (s *stream) acceptLoop() {
 			_ = c.Close()
 			continue
 		}
-		select {
-		case s.slots <- struct{}{}:
-			s.owned.Go(func() {
-				defer func() { <-s.slots }()
-				s.handshake(t)
-			})
-		default:
-			s.log.Warn("too many Raft connections without a preamble", "remote", c.RemoteAddr())
-			_ = t.Close()
+		if oldest := s.await(t); oldest != nil {
+			s.log.Warn("too many Raft connections without a preamble: the one that has waited longest is closed", "remote", oldest.RemoteAddr())
+			_ = oldest.Close()
 		}
+		s.owned.Go(func() {
+			defer s.awaited(t)
+			s.handshake(t)
+		})
 	}
+}
+
+// await notes a connection whose preamble is awaited. When there are too many it
+// returns the oldest: a keeper sends its preamble at once, so that the ones
+// that say nothing cannot keep a keeper out.
+func (s *stream) await(c *trackedConn) (oldest *trackedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) >= maxHandshakes {
+		oldest = s.waiting[0]
+		s.waiting = s.waiting[1:]
+	}
+	s.waiting = append(s.waiting, c)
+	return oldest
+}
+
+func (s *stream) awaited(c *trackedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *trackedConn) bool { return w == c })
 }
 
 // handshake reads and judges the preamble and hands the connection to raft.

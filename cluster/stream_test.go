@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -146,6 +147,38 @@ func TestRaftPort(t *testing.T) {
 	t.Run("half open", func(t *testing.T) {
 		for range 2 * maxHandshakes { // more than are waited for; none of them speaks
 			dial(t, n)
+		}
+	})
+	t.Run("a keeper among half open ones", func(t *testing.T) {
+		c := dial(t, n)
+		write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), incarnation: "1-x"}.append(nil))
+		if err := c.SetReadDeadline(time.Now().Add(preambleTimeout / 2)); err != nil {
+			t.Fatal(err)
+		}
+		var answer [1]byte
+		if _, err := io.ReadFull(c, answer[:]); err != nil || verdict(answer[0]) != accepted {
+			t.Errorf("kept out by connections that say nothing: %d, %v", answer[0], err)
+		}
+	})
+	t.Run("a length that nothing follows", func(t *testing.T) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 16 { // each claims 4 GiB: an AppendEntries whose field Leader is that long
+			c := dial(t, n)
+			write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), incarnation: "1-x"}.append(nil))
+			var answer [1]byte
+			if _, err := io.ReadFull(c, answer[:]); err != nil {
+				t.Fatal(err)
+			}
+			write(t, c, []byte("\x00\x81\xa6Leader\xc6\xff\xff\xff\xff and a little"))
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite()
+			}
+			wantClosed(t, c)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<30 { // other tests run beside this one
+			t.Errorf("%d MiB were allocated for lengths that nothing followed", grown>>20)
 		}
 	})
 	f.mustPut("a", "1")
