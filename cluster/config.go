@@ -124,6 +124,10 @@ type Config struct {
 	// be free for clients' writes to be taken. DefaultConfig has 64 MiB; it is
 	// less on a small volume. 0: no such file, and only the smallest mark.
 	DiskReserve int64
+	// CompareEvery is after how many commands the keepers compare their states,
+	// CompareInterval after what time if fewer changed it.
+	CompareEvery    uint64
+	CompareInterval time.Duration
 	// Now is the clock that stamps proposals; the default is time.Now.
 	Now func() time.Time
 
@@ -131,6 +135,8 @@ type Config struct {
 	wrapStore func(logStore) logStore
 	// statDisk stands in for the volume in tests.
 	statDisk func(dir string) (volume, error)
+	// compareWithin is how long a comparison waits for the voters' hashes.
+	compareWithin time.Duration
 }
 
 // DefaultConfig has every default; Name, Advertise, Listener and either DataDir
@@ -145,6 +151,9 @@ func DefaultConfig() Config {
 		ApplyTimeout:      5 * time.Second,
 		DiskTimeout:       3 * time.Second,
 		DiskReserve:       64 << 20,
+		CompareEvery:      4096,
+		CompareInterval:   time.Minute,
+		compareWithin:     30 * time.Second,
 	}
 }
 
@@ -168,6 +177,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DiskTimeout == 0 {
 		c.DiskTimeout = max(d.DiskTimeout, minDiskElections*c.Timing.Election)
+	}
+	if c.CompareEvery == 0 {
+		c.CompareEvery = d.CompareEvery
+	}
+	if c.CompareInterval == 0 {
+		c.CompareInterval = d.CompareInterval
+	}
+	if c.compareWithin == 0 {
+		c.compareWithin = d.compareWithin
 	}
 	if c.FeatureLevel == 0 {
 		c.FeatureLevel = d.FeatureLevel
@@ -253,6 +271,8 @@ func (c Config) validateTimes() error {
 		return fmt.Errorf("cluster config: commit %v: want at least 1ms", t.Commit)
 	case c.SnapshotInterval < 5*time.Millisecond:
 		return fmt.Errorf("cluster config: snapshot interval %v: want at least 5ms", c.SnapshotInterval)
+	case c.CompareInterval < 10*time.Millisecond:
+		return fmt.Errorf("cluster config: compare interval %v: want at least 10ms", c.CompareInterval)
 	case c.ApplyTimeout < 10*time.Millisecond:
 		return fmt.Errorf("cluster config: apply timeout %v: want at least 10ms", c.ApplyTimeout)
 	case c.DiskTimeout < minDiskElections*t.Election:

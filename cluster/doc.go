@@ -26,17 +26,21 @@
 // A machine port is shared by several protocols; the first bytes choose. A Raft
 // connection opens with
 //
-//	"ZRFT" | u8 version (1) | u8 n | cluster id | u8 n | sender's member id | u8 n | member id of the addressee
+//	"ZRFT" | u8 version (2) | five times u8 n (at most 64) | n bytes:
+//	cluster id, sender's member id, member id of the addressee,
+//	sender's incarnation, incarnation of the addressee as far as the sender knows
 //
-// where the cluster id is empty while the sender does not know it, and the
-// acceptor answers one byte: 0 accepted, 1 another cluster, 2 not the addressee,
-// 3 another version, 4 not a member. After 0 hashicorp/raft's NetworkTransport
-// speaks; after another number the acceptor closes. The preamble must be there
-// within five seconds.
+// where the cluster id is empty while the sender does not know it, as is the
+// last, and the acceptor answers one byte: 0 accepted, 1 another cluster, 2 not
+// the addressee, 3 another version, 4 not a member, 5 the acceptor's directory is
+// an older copy, 6 the sender's is (u8 n | incarnation that is known of it
+// follows). After 0 hashicorp/raft's NetworkTransport speaks; after another number
+// the acceptor closes. The preamble must be there within five seconds.
 //
 // # The data directory
 //
 //	identity.json   who this directory is (written by rename, file and directory synced)
 //	raft.db         log, term and vote (bbolt; its lock is the directory's lock)
+//	refused.json    only in a directory that must not be started again
 //	snapshots/      the newest three snapshots (raft's FileSnapshotStore, package fsm's format)
 package cluster

@@ -26,7 +26,7 @@ var testTiming = Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.
 
 // fleet is some keepers of one test, on loopback.
 type fleet struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	peers *directory
 	log   *syncBuffer
@@ -35,7 +35,7 @@ type fleet struct {
 	setup func(name string, c *Config)
 }
 
-func newFleet(t *testing.T) *fleet {
+func newFleet(t testing.TB) *fleet {
 	f := &fleet{
 		t: t, dir: t.TempDir(), log: new(syncBuffer),
 		peers: &directory{nodes: make(map[string]*Node)},
@@ -173,7 +173,7 @@ func (f *fleet) eventually(what string, ok func() bool) {
 	eventually(f.t, what, ok)
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
 	for !ok() {

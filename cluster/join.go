@@ -81,19 +81,13 @@ func (n *Node) admit(req api.KeeperJoinRequest, state *fsm.State) error {
 }
 
 // checkIncarnation refuses an older copy of a data directory, and the second of
-// two copies.
+// two copies. The error's data is the incarnation that is known.
 func checkIncarnation(req api.KeeperJoinRequest, known *fsm.Member) error {
-	if known == nil || known.Incarnation == req.Incarnation {
+	if known == nil || !older(req.Incarnation, known.Incarnation) {
 		return nil
 	}
-	was, err := starts(known.Incarnation)
-	if err != nil {
-		return nil // recorded without one
-	}
-	if now, err := starts(req.Incarnation); err != nil || now <= was {
-		return api.Errorf(api.Forbidden, "keeper %s (member %s) was started %d times before, its data directory knows of %s: it is an older copy, or one of two. It must not vote: remove the member, delete the directory and let it join as a new member", req.Name, req.MemberID, was, req.Incarnation)
-	}
-	return nil
+	return &api.Error{Code: api.Forbidden, Data: known.Incarnation, Msg: fmt.Sprintf("keeper %s (member %s) is known by its start %s, its data directory by %s: it is an older copy, or one of two. %s",
+		req.Name, req.MemberID, known.Incarnation, req.Incarnation, condemnedHint)}
 }
 
 // configure brings the keeper into raft's configuration, or its address up to
@@ -158,7 +152,8 @@ func refused(r fsm.Result) error {
 }
 
 // RemoveMember takes a keeper (id, name or address) out of the group for good.
-// Not the leader itself: transfer leadership first.
+// When that is the leader itself, it hands leadership over and answers NotLeader:
+// the next one removes it.
 func (n *Node) RemoveMember(ctx context.Context, who string) error {
 	proof, err := n.Prove(ctx)
 	if err != nil {
@@ -169,7 +164,10 @@ func (n *Node) RemoveMember(ctx context.Context, who string) error {
 		return err
 	}
 	if string(id) == n.ID() {
-		return api.Errorf(api.BadRequest, "this keeper leads: transfer leadership first, then remove it")
+		if err := n.abdicate(ctx); err != nil {
+			return fmt.Errorf("remove the leader: %w", err)
+		}
+		return n.notLeader()
 	}
 	if err := n.group.lock(ctx); err != nil {
 		return err

@@ -268,11 +268,30 @@ func (n *Node) handOver(ctx context.Context) {
 		return
 	}
 	start := time.Now()
-	if err := n.transferWithin(ctx, transferTimeout); err != nil {
+	if err := n.abdicate(ctx); err != nil {
 		n.log.Warn("stopping without handing over: the others must elect", "error", err)
 		return
 	}
-	n.log.Info("handed leadership over", "took", time.Since(start).Round(time.Millisecond))
+	n.log.Info("handed leadership over", "to", n.Leader().ID, "took", time.Since(start).Round(time.Millisecond))
+}
+
+// abdicate gives leadership away and waits until another leads: a leader that
+// only lost its quorum stops to lead as well.
+func (n *Node) abdicate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
+	defer cancel()
+	if err := n.TransferLeadership(ctx, ""); err != nil {
+		return err
+	}
+	for {
+		if id := n.Leader().ID; id != "" && id != n.ID() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return api.Errorf(api.NoLeader, "this keeper does not lead any more, and no other took over within %v", transferTimeout)
+		}
+		sleep(ctx, barrierPause/10)
+	}
 }
 
 // resolve finds a member by id, name or address.

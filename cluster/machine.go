@@ -41,6 +41,7 @@ type applier struct {
 	machine Machine
 	halt    func(error)
 	size    prometheus.Gauge // bytes of the last snapshot
+	same    *sameState       // nil offline: nobody to compare with
 	halted  atomic.Pointer[error]
 	index   atomic.Uint64 // of the last command applied
 
@@ -78,6 +79,9 @@ func (a *applier) apply(l *raft.Log) outcome {
 		return outcome{err: err}
 	}
 	a.index.Store(l.Index)
+	if result.Code == 0 {
+		a.same.applied(l.Index, l.Data, a.machine.State())
+	}
 	return outcome{result: result, term: l.Term}
 }
 
@@ -99,6 +103,7 @@ func (a *applier) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	a.index.Store(a.machine.State().Index())
+	a.same.restored()
 	a.notify()
 	return nil
 }

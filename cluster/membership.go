@@ -119,6 +119,9 @@ func (n *Node) fresh() bool { return n.raft.LastIndex() == 0 }
 // judgeRefusal returns err when the group refused this member for good, and
 // else notes it as the problem of the moment.
 func (n *Node) judgeRefusal(err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.Forbidden {
+		n.older(e.Data)
+	}
 	if errors.Is(err, api.ErrForbidden) || errors.Is(err, api.ErrBadRequest) || errors.Is(err, &api.Error{Code: api.ForeignCluster}) || errors.Is(err, ErrDirectory) {
 		return fmt.Errorf("the group refuses this keeper: %w", err)
 	}
@@ -244,21 +247,4 @@ func (n *Node) learnLoop(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// judge decides on an incoming Raft connection.
-func (n *Node) judge(p preamble) verdict {
-	own := n.ClusterID()
-	switch {
-	case p.addressee != n.ID():
-		return notAddressee
-	case own != "" && p.cluster != "" && own != p.cluster:
-		return otherCluster
-	case own != "" && p.cluster == "":
-		// One of us that did not apply the first command yet.
-		if _, ok := find(n.configuration(), raft.ServerID(p.sender)); !ok {
-			return notMember
-		}
-	}
-	return accepted
 }

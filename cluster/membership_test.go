@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 )
 
@@ -41,10 +43,6 @@ func TestFourthJoinsAndIsPromoted(t *testing.T) {
 		return true
 	})
 	// Removed for good: its directory is not let in again, a new one is.
-	leader = f.leader(nodes...)
-	if err := leader.RemoveMember(t.Context(), leader.ID()); !errors.Is(err, api.ErrBadRequest) {
-		t.Errorf("the leader removes itself: %v", err)
-	}
 	f.eventually("it is removed", func() bool { return f.leader(nodes...).RemoveMember(t.Context(), "k4") == nil })
 	if err := wantFatal(t, fourth, nil); !errors.Is(err, api.ErrForbidden) {
 		t.Errorf("a removed keeper ends with %v", err)
@@ -105,12 +103,71 @@ func TestOlderCopyRefused(t *testing.T) {
 	c := f.again(n)
 	c.DataDir = backup
 	old := f.mustOpen(c)
-	if err := wantFatal(t, old, nil); !errors.Is(err, api.ErrForbidden) || !strings.Contains(err.Error(), "older copy") {
-		t.Errorf("an older copy of the directory ends with %v", err)
-	}
+	wantFatal(t, old, ErrOlderCopy)
 	f.close(old)
+	for range 3 { // counted by its starts it would be the newest in the end
+		if _, err := f.open(c); !errors.Is(err, ErrOlderCopy) || !strings.Contains(err.Error(), "member remove") {
+			t.Errorf("an older copy is started again: %v", err)
+		}
+	}
 	f.ready(f.restart(n)) // the right one is welcome
 	f.leader(rest...)
+}
+
+// An older copy that cannot announce itself is noticed on the Raft connections,
+// by whichever side dials, before it votes.
+func TestOlderCopyDoesNotVote(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	dumb := false
+	f.setup = func(name string, c *Config) {
+		if dumb {
+			c.Peers = new(directory) // that finds nobody
+		}
+	}
+	nodes := f.group(3)
+	n := others(nodes, f.leader(nodes...))[0]
+	f.crash(n)
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(n.cfg.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	n = f.restart(n)
+	f.ready(n)
+	rest := others(nodes, nil)
+	rest = slices.DeleteFunc(rest, func(m *Node) bool { return m.ID() == n.ID() })
+	f.mustPut("a", "1")
+	f.eventually("both have it", func() bool { return get(rest[0].State(), "a") == "1" && get(rest[1].State(), "a") == "1" })
+	f.crash(n)
+	f.crash(f.leader(rest...)) // the one that is left and the copy would be a majority
+	dumb = true
+	c := f.again(n)
+	c.DataDir = backup
+	old := f.mustOpen(c)
+	wantFatal(t, old, ErrOlderCopy)
+	for _, m := range rest {
+		if m.IsLeader() && m.usable() == nil {
+			t.Errorf("%s was elected by an older copy", m.cfg.Name)
+		}
+	}
+	f.close(old)
+	if _, err := f.open(c); !errors.Is(err, ErrOlderCopy) {
+		t.Errorf("an older copy is started again: %v", err)
+	}
+}
+
+func TestOlder(t *testing.T) {
+	for _, test := range []struct {
+		own, known string
+		want       bool
+	}{
+		{"3-a", "", false}, {"3-a", "nonsense", false}, {"3-a", "2-b", false}, {"3-a", "3-a", false},
+		{"3-a", "3-b", true}, {"3-a", "4-b", true}, {"", "1-a", true},
+	} {
+		if got := older(test.own, test.known); got != test.want {
+			t.Errorf("own %q, known %q: %v", test.own, test.known, got)
+		}
+	}
 }
 
 func TestForeignJoinRefused(t *testing.T) {
@@ -126,6 +183,54 @@ func TestForeignJoinRefused(t *testing.T) {
 	if a.State().Member(b.ID()) != nil {
 		t.Error("the foreign keeper was recorded")
 	}
+}
+
+// A keeper that joins twice is one; under the id of another it is refused, and
+// so is one of another cluster, with what to do.
+func TestJoinTwiceAndUnderAnothersID(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	f.mustPut("a", "1")
+	leader := f.leader(nodes...)
+	twin := others(nodes, leader)[0].joinRequest()
+	join := func(r api.KeeperJoinRequest) error {
+		var err error
+		f.eventually("an answer of the leader", func() bool {
+			err = f.leader(nodes...).HandleJoin(t.Context(), r)
+			return !errors.Is(err, api.ErrNotLeader) && !errors.Is(err, api.ErrNoLeader) && !errors.Is(err, api.ErrNotReady)
+		})
+		return err
+	}
+	for range 2 {
+		if err := join(twin); err != nil {
+			t.Errorf("a keeper that joins again: %v", err)
+		}
+	}
+	thief := twin
+	thief.Address, thief.Incarnation = "127.0.0.1:1", "1-thief"
+	if err := join(thief); !errors.Is(err, api.ErrForbidden) || !strings.Contains(err.Error(), "older copy") {
+		t.Errorf("a keeper under another's id: %v", err)
+	}
+	fresh := twin
+	fresh.MemberID, fresh.ClusterID, fresh.Name = randomID(), "", "k9"
+	if err := join(fresh); !errors.Is(err, api.ErrForbidden) || !strings.Contains(err.Error(), "remove the member first") {
+		t.Errorf("a fresh keeper at another's address: %v", err)
+	}
+	foreign := twin
+	foreign.MemberID, foreign.ClusterID = randomID(), randomID()
+	if err := join(foreign); !errors.Is(err, &api.Error{Code: api.ForeignCluster}) || !strings.Contains(err.Error(), "start it with an empty directory, or at its own cluster") {
+		t.Errorf("a keeper of another cluster: %v", err)
+	}
+	state, err := f.leader(nodes...).Linearizable(t.Context())
+	if err != nil || get(state, "a") != "1" || len(state.Members()) != 3 || *state.Member(twin.MemberID) != fsm.Member(*recordOf(twin)) {
+		t.Errorf("afterwards: %v", err)
+	}
+	f.mustPut("b", "1")
+}
+
+func recordOf(r api.KeeperJoinRequest) *fsm.RegisterMember {
+	return &fsm.RegisterMember{ID: r.MemberID, Name: r.Name, Address: r.Address, HTTP: r.HTTP, Version: r.Version, FeatureLevel: r.FeatureLevel, Incarnation: r.Incarnation}
 }
 
 // A member that cannot hear its own group and finds only another one stops.
@@ -340,6 +445,53 @@ func TestHandleDiscoverAndJoinRefuseNonsense(t *testing.T) {
 	}
 	if got := len(n.Members()); got != 1 {
 		t.Errorf("%d members after nonsense", got)
+	}
+}
+
+// A leader that is to be removed hands over; the next one removes it.
+func TestRemoveLeader(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	f.mustPut("a", "1")
+	var removed *Node
+	f.eventually("the leader is removed", func() bool {
+		leader := f.leader(nodes...)
+		if removed == nil {
+			removed = leader
+		}
+		err := leader.RemoveMember(t.Context(), removed.ID())
+		if e, ok := errors.AsType[*api.Error](err); leader == removed && ok && e.Code == api.NotLeader && !strings.Contains(e.Data, "address") {
+			t.Errorf("it does not say who leads: %v", err)
+		}
+		return err == nil
+	})
+	if removed.IsLeader() {
+		t.Error("it leads still")
+	}
+	rest := others(nodes, removed)
+	f.mustPut("b", "1")
+	f.eventually("two are left", func() bool { return len(f.leader(rest...).Members()) == 2 })
+	alone := newFleet(t)
+	n := alone.mustOpen(alone.config("k1", 1))
+	alone.ready(n)
+	if err := n.RemoveMember(t.Context(), "k1"); !errors.Is(err, api.ErrBadRequest) || n.usable() != nil {
+		t.Errorf("the only keeper is removed: %v", err)
+	}
+}
+
+// A keeper that stops without a quorum hands nothing over, and does not say so.
+func TestCloseWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	nodes := f.group(3)
+	leader := f.leader(nodes...)
+	for _, n := range others(nodes, leader) {
+		f.crash(n)
+	}
+	f.close(leader)
+	if strings.Contains(f.log.String(), "handed leadership over") {
+		t.Error("it says that it handed over")
 	}
 }
 

@@ -18,6 +18,7 @@ type metrics struct {
 	reads         prometheus.Counter
 	snapshotBytes prometheus.Gauge
 	leaderChanges prometheus.Counter
+	compared      *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -41,6 +42,9 @@ func newMetrics() *metrics {
 		leaderChanges: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "zero_cluster_leader_changes_total", Help: "Changes of the leader seen by this keeper.",
 		}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "zero_cluster_state_comparisons_total", Help: "Comparisons of the keepers' states by this leader: agreed (a majority has the same) or undecided.",
+		}, []string{"outcome"}),
 	}
 }
 
@@ -51,7 +55,7 @@ func (m *metrics) register(reg *prometheus.Registry, n *Node) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	collectors := []prometheus.Collector{
-		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges, n.watch,
+		m.writes, m.proposals, m.proofs, m.reads, m.snapshotBytes, m.leaderChanges, n.watch, m.compared,
 		gauge("zero_cluster_disk_free_bytes", "Bytes that are free on the volume of the data directory; 0 in memory.", func() float64 { return float64(n.stores.space.free()) }),
 		gauge("zero_cluster_disk_low", "1 while clients' writes are refused because the volume is nearly full.", func() float64 { return boolFloat(n.stores.space.isLow()) }),
 		gauge("zero_cluster_term", "Raft term.", func() float64 { return float64(n.raft.CurrentTerm()) }),

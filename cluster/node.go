@@ -46,6 +46,7 @@ type Node struct {
 	tenures   tenures
 	group     group
 	digest    digest
+	same      *sameState
 
 	notify   chan bool     // raft's leadership changes; always drained
 	raftDown chan struct{} // closed when raft no longer runs: notify may rest
@@ -101,6 +102,7 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 		metrics:   newMetrics(),
 		proposals: make(chan struct{}, maxProposals),
 		prover:    newProver(),
+		same:      newSameState(cfg.Logger),
 		notify:    make(chan bool, notifyBuffer),
 		raftDown:  make(chan struct{}),
 		down:      make(chan raft.Future, 1),
@@ -111,7 +113,7 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.watch = newWatchdog(cfg.DiskTimeout, func(err error) { n.guard.fail(err) })
 	n.guard = &guard{store: opened.log, report: n.fail, writes: n.metrics.writes, watch: n.watch, wrote: opened.space.wrote, room: opened.space.emergency}
-	n.applier = &applier{machine: cfg.Machine, halt: n.fail, size: n.metrics.snapshotBytes}
+	n.applier = &applier{machine: cfg.Machine, halt: n.fail, size: n.metrics.snapshotBytes, same: n.same}
 	n.book = &addressBook{self: raft.ServerID(n.ID()), local: cfg.Advertise, registry: n.configuration}
 	n.stream = &stream{
 		listener: cfg.Listener,
@@ -120,7 +122,12 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 		self:     n.ID(),
 		cluster:  n.ClusterID,
 		judge:    n.judge,
-		log:      newRaftLogger(n.log), // anybody can dial: one line a while
+
+		incarnation: opened.identity.get().Incarnation,
+		known:       n.incarnationOf,
+		older:       n.older,
+
+		log: newRaftLogger(n.log), // anybody can dial: one line a while
 	}
 	return n
 }
@@ -140,8 +147,9 @@ func (n *Node) startRaft() error {
 		Timeout:               transportTimeout,
 		MaxRPCsInFlight:       n.cfg.RPCsInFlight,
 	})
+	logs := &retained{LogStore: cache}
 	n.raft, err = replay(func() (*raft.Raft, error) {
-		return raft.NewRaft(n.raftConfig(), n.applier, cache, n.guard, watchedSnapshots{n.stores.snapshots, n.watch}, n.trans)
+		return raft.NewRaft(n.raftConfig(), n.applier, logs, n.guard, watchedSnapshots{n.stores.snapshots, n.watch}, raftTransport{n.trans, logs})
 	})
 	if err != nil {
 		return fmt.Errorf("open keeper: %w", err)
@@ -207,7 +215,9 @@ func (n *Node) startLoops() {
 	n.loops.Go(func() { n.promptLoop(n.ctx) })
 	n.loops.Go(func() { n.membershipLoop(n.ctx) })
 	n.loops.Go(func() { n.learnLoop(n.ctx) })
+	n.loops.Go(func() { n.sameLoop(n.ctx) })
 	n.loops.Go(func() { _ = n.Lead(n.ctx, n.duties) }) // ends with the node
+	n.loops.Go(func() { _ = n.Lead(n.ctx, n.compareDuty) })
 }
 
 // ID is the member id: random, and the data directory's for its life.

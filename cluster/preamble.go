@@ -8,8 +8,8 @@ import (
 
 const (
 	preambleMagic    = "ZRFT"
-	preambleVersion  = 1
-	maxPreambleField = 64 // bytes of each id
+	preambleVersion  = 2
+	maxPreambleField = 64 // bytes of each field
 )
 
 // verdict is the acceptor's one byte.
@@ -21,7 +21,9 @@ const (
 	notAddressee  verdict = 2
 	otherVersion  verdict = 3
 	notMember     verdict = 4
-	verdictsKnown         = 5
+	olderHere     verdict = 5
+	olderSender   verdict = 6 // the incarnation that is known of the sender follows
+	verdictsKnown         = 7
 )
 
 func (v verdict) String() string {
@@ -31,6 +33,8 @@ func (v verdict) String() string {
 		"another member answers at its address (a keeper with a new data directory, or a stale address)",
 		"it speaks another version of the Raft preamble",
 		"it does not know this member",
+		"it runs on an older copy of its data directory, and stops",
+		"this keeper runs on an older copy of its data directory",
 	}[v]
 }
 
@@ -45,6 +49,15 @@ type preamble struct {
 	cluster   string // empty: not known yet
 	sender    string // member id
 	addressee string // member id
+
+	// incarnation is the sender's own, known the one that it knows of the
+	// addressee, empty when it knows none.
+	incarnation, known string
+}
+
+// fields in the order of their bytes.
+func (p *preamble) fields() []*string {
+	return []*string{&p.cluster, &p.sender, &p.addressee, &p.incarnation, &p.known}
 }
 
 // append adds the preamble's bytes to dst. Fields are ids of at most
@@ -52,11 +65,32 @@ type preamble struct {
 func (p preamble) append(dst []byte) []byte {
 	dst = append(dst, preambleMagic...)
 	dst = append(dst, preambleVersion)
-	for _, f := range []string{p.cluster, p.sender, p.addressee} {
-		dst = append(dst, byte(len(f)))
-		dst = append(dst, f...)
+	for _, f := range p.fields() {
+		dst = appendText(dst, *f)
 	}
 	return dst
+}
+
+// appendText adds one field, which has at most maxPreambleField bytes.
+func appendText(dst []byte, f string) []byte {
+	dst = append(dst, byte(len(f)))
+	return append(dst, f...)
+}
+
+// readField reads exactly one field.
+func readField(r io.Reader) (string, error) {
+	var n [1]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return "", cut(err)
+	}
+	if n[0] > maxPreambleField {
+		return "", fmt.Errorf("%w: a field of %d bytes", errNotRaft, n[0])
+	}
+	var text [maxPreambleField]byte
+	if _, err := io.ReadFull(r, text[:n[0]]); err != nil {
+		return "", cut(err)
+	}
+	return string(text[:n[0]]), nil
 }
 
 // readPreamble reads exactly the preamble, so that what follows is untouched.
@@ -72,22 +106,21 @@ func readPreamble(r io.Reader) (preamble, error) {
 		return preamble{}, fmt.Errorf("%w: %d", errPreambleVersion, v)
 	}
 	var p preamble
-	for _, field := range []*string{&p.cluster, &p.sender, &p.addressee} {
-		var n [1]byte
-		if _, err := io.ReadFull(r, n[:]); err != nil {
-			return preamble{}, cut(err)
+	for _, field := range p.fields() {
+		text, err := readField(r)
+		if err != nil {
+			return preamble{}, err
 		}
-		if n[0] > maxPreambleField {
-			return preamble{}, fmt.Errorf("%w: an id of %d bytes", errNotRaft, n[0])
-		}
-		var text [maxPreambleField]byte
-		if _, err := io.ReadFull(r, text[:n[0]]); err != nil {
-			return preamble{}, cut(err)
-		}
-		*field = string(text[:n[0]])
+		*field = text
 	}
 	if p.sender == "" || p.addressee == "" {
 		return preamble{}, fmt.Errorf("%w: a member id is missing", errNotRaft)
+	}
+	if _, err := starts(p.incarnation); err != nil {
+		return preamble{}, fmt.Errorf("%w: of the sender: %w", errNotRaft, err)
+	}
+	if _, err := starts(p.known); err != nil && p.known != "" {
+		return preamble{}, fmt.Errorf("%w: of the addressee: %w", errNotRaft, err)
 	}
 	return p, nil
 }

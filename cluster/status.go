@@ -70,6 +70,7 @@ func (n *Node) Members() []api.Member {
 func (n *Node) Status() api.NodeStatusAnswer {
 	id, state := n.stores.identity.get(), n.State()
 	hash, hashIndex := n.digest.of(state)
+	markHash, markIndex := n.same.newest()
 	return api.NodeStatusAnswer{
 		ClusterID: id.ClusterID,
 		MemberID:  id.MemberID,
@@ -88,6 +89,8 @@ func (n *Node) Status() api.NodeStatusAnswer {
 		HashIndex: hashIndex,
 		DiskFree:  n.stores.space.free(),
 		DiskLow:   n.stores.space.isLow(),
+		MarkHash:  markHash,
+		MarkIndex: markIndex,
 	}
 }
 

@@ -57,7 +57,7 @@ func openStores(cfg Config, log hclog.Logger) (*stores, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	if err := checkBeforeOpen(cfg.DataDir); err != nil {
+	if err := errors.Join(checkCondemned(cfg.DataDir), checkBeforeOpen(cfg.DataDir)); err != nil {
 		return nil, err
 	}
 	room := newSpace(cfg)

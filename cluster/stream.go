@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,16 +33,21 @@ type stream struct {
 	self     string                   // own member id
 	cluster  func() string            // own cluster id, empty when unknown
 	judge    func(p preamble) verdict // of an incoming connection
-	log      hclog.Logger
+
+	incarnation string                 // own
+	known       func(id string) string // incarnation of a member, empty when unknown
+	older       func(known string)     // told that the own directory is an older copy
+
+	log hclog.Logger
 
 	accepted chan net.Conn
-	slots    chan struct{} // one for each handshake
 	closing  chan struct{}
 	owned    sync.WaitGroup
 
-	mu     sync.Mutex
-	conns  map[*trackedConn]struct{}
-	closed bool
+	mu      sync.Mutex
+	waiting []*trackedConn // whose preamble is awaited, the oldest first
+	conns   map[*trackedConn]struct{}
+	closed  bool
 }
 
 // advertised is the address that raft knows this node by.
@@ -53,7 +59,6 @@ func (a advertised) String() string { return string(a) }
 // start begins to accept. close stops it.
 func (s *stream) start() {
 	s.accepted = make(chan net.Conn)
-	s.slots = make(chan struct{}, maxHandshakes)
 	s.closing = make(chan struct{})
 	s.conns = make(map[*trackedConn]struct{})
 	s.owned.Go(s.acceptLoop)
@@ -124,17 +129,35 @@ func (s *stream) acceptLoop() {
 			_ = c.Close()
 			continue
 		}
-		select {
-		case s.slots <- struct{}{}:
-			s.owned.Go(func() {
-				defer func() { <-s.slots }()
-				s.handshake(t)
-			})
-		default:
-			s.log.Warn("too many Raft connections without a preamble", "remote", c.RemoteAddr())
-			_ = t.Close()
+		if oldest := s.await(t); oldest != nil {
+			s.log.Warn("too many Raft connections without a preamble: the one that has waited longest is closed", "remote", oldest.RemoteAddr())
+			_ = oldest.Close()
 		}
+		s.owned.Go(func() {
+			defer s.awaited(t)
+			s.handshake(t)
+		})
 	}
+}
+
+// await notes a connection whose preamble is awaited. When there are too many it
+// returns the oldest: a keeper sends its preamble at once, so that the ones
+// that say nothing cannot keep a keeper out.
+func (s *stream) await(c *trackedConn) (oldest *trackedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) >= maxHandshakes {
+		oldest = s.waiting[0]
+		s.waiting = s.waiting[1:]
+	}
+	s.waiting = append(s.waiting, c)
+	return oldest
+}
+
+func (s *stream) awaited(c *trackedConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *trackedConn) bool { return w == c })
 }
 
 // handshake reads and judges the preamble and hands the connection to raft.
@@ -154,7 +177,11 @@ func (s *stream) handshake(c *trackedConn) {
 	default:
 		v = s.judge(p)
 	}
-	_, err = c.Write([]byte{byte(v)})
+	answer := []byte{byte(v)}
+	if v == olderSender {
+		answer = appendText(answer, s.known(p.sender))
+	}
+	_, err = c.Write(answer)
 	if v != accepted {
 		s.log.Warn("refused a Raft connection", "remote", c.RemoteAddr(), "reason", v.refusal(), "cluster", p.cluster, "sender", p.sender, "addressee", p.addressee)
 	}
@@ -181,6 +208,10 @@ func (v verdict) refusal() string {
 		return "unknown version of the preamble: upgrade this keeper"
 	case notMember:
 		return "the sender is not a member of this group"
+	case olderHere:
+		return "the sender knows a later start of this data directory"
+	case olderSender:
+		return "the sender runs on an older copy of its data directory"
 	}
 	return "none"
 }
@@ -220,7 +251,7 @@ func (s *stream) introduce(ctx context.Context, c net.Conn, addressee string) er
 	if err := c.SetDeadline(deadline); err != nil {
 		return err
 	}
-	p := preamble{cluster: s.cluster(), sender: s.self, addressee: addressee}
+	p := preamble{cluster: s.cluster(), sender: s.self, addressee: addressee, incarnation: s.incarnation, known: s.known(addressee)}
 	if _, err := c.Write(p.append(nil)); err != nil {
 		return fmt.Errorf("write Raft preamble: %w", err)
 	}
@@ -231,6 +262,13 @@ func (s *stream) introduce(ctx context.Context, c net.Conn, addressee string) er
 	if v := verdict(answer[0]); v >= verdictsKnown {
 		return fmt.Errorf("refused for a reason (%d) that this version does not know", v)
 	} else if v != accepted {
+		if v == olderSender {
+			known, err := readField(c)
+			if err != nil {
+				return fmt.Errorf("refused: %s: %w", v, err)
+			}
+			s.older(known)
+		}
 		return fmt.Errorf("refused: %s", v)
 	}
 	return c.SetDeadline(time.Time{})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -16,9 +17,9 @@ import (
 
 func TestPreambleRoundTrip(t *testing.T) {
 	for _, p := range []preamble{
-		{sender: "a", addressee: "b"},
-		{cluster: randomID(), sender: randomID(), addressee: randomID()},
-		{cluster: strings.Repeat("c", maxPreambleField), sender: "a", addressee: "b"},
+		{sender: "a", addressee: "b", incarnation: "1-x"},
+		{cluster: randomID(), sender: randomID(), addressee: randomID(), incarnation: "1-x", known: "18446744073709551615-y"},
+		{cluster: strings.Repeat("c", maxPreambleField), sender: "a", addressee: "b", incarnation: "1-" + strings.Repeat("x", maxPreambleField-2)},
 	} {
 		data := append(p.append(nil), "what raft says"...)
 		r := bytes.NewReader(data)
@@ -33,7 +34,7 @@ func TestPreambleRoundTrip(t *testing.T) {
 }
 
 func TestPreambleRefused(t *testing.T) {
-	good := preamble{cluster: "c", sender: "a", addressee: "b"}.append(nil)
+	good := preamble{cluster: "c", sender: "a", addressee: "b", incarnation: "1-x"}.append(nil)
 	tests := []struct {
 		name string
 		data []byte
@@ -43,10 +44,14 @@ func TestPreambleRefused(t *testing.T) {
 		{"cut", good[:len(good)-1], io.ErrUnexpectedEOF},
 		{"cut after the version", good[:5], io.ErrUnexpectedEOF},
 		{"HTTP", []byte("GET / HTTP/1.1\r\n\r\n"), errNotRaft},
-		{"later version", []byte("ZRFT\x02\x00"), errPreambleVersion},
-		{"long id", append([]byte("ZRFT\x01"), 65), errNotRaft},
-		{"no sender", preamble{addressee: "b"}.append(nil), errNotRaft},
-		{"no addressee", preamble{sender: "b"}.append(nil), errNotRaft},
+		{"earlier version", []byte("ZRFT\x01\x00"), errPreambleVersion},
+		{"later version", []byte("ZRFT\x03\x00"), errPreambleVersion},
+		{"long id", append([]byte("ZRFT\x02"), 65), errNotRaft},
+		{"no sender", preamble{addressee: "b", incarnation: "1-x"}.append(nil), errNotRaft},
+		{"no addressee", preamble{sender: "b", incarnation: "1-x"}.append(nil), errNotRaft},
+		{"no incarnation", preamble{sender: "a", addressee: "b"}.append(nil), errNotRaft},
+		{"incarnation without a number", preamble{sender: "a", addressee: "b", incarnation: "x-1"}.append(nil), errNotRaft},
+		{"known incarnation without a number", preamble{sender: "a", addressee: "b", incarnation: "1-x", known: "1"}.append(nil), errNotRaft},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -58,10 +63,10 @@ func TestPreambleRefused(t *testing.T) {
 }
 
 func FuzzPreamble(f *testing.F) {
-	f.Add(preamble{cluster: "c", sender: "a", addressee: "b"}.append(nil))
-	f.Add(preamble{sender: randomID(), addressee: randomID()}.append(nil))
+	f.Add(preamble{cluster: "c", sender: "a", addressee: "b", incarnation: "1-x"}.append(nil))
+	f.Add(preamble{sender: randomID(), addressee: randomID(), incarnation: "7-abcdef01", known: "6-0"}.append(nil))
 	f.Add([]byte("ZRFT\x01\x41"))
-	f.Add([]byte("ZRFT\x02"))
+	f.Add([]byte("ZRFT\x02\x41"))
 	f.Add([]byte("hf\x00\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := bytes.NewReader(data)
@@ -88,6 +93,11 @@ func TestRaftPort(t *testing.T) {
 		send preamble
 		want verdict
 	}{
+		{"a later start of the addressee is known, says a stranger", preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), known: "99-x"}, olderHere},
+		{"the start before of the addressee is known", preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), known: "0-x"}, accepted},
+		{"an older copy of a member", preamble{cluster: n.ClusterID(), sender: n.ID(), addressee: n.ID(), incarnation: "0-x"}, olderSender},
+		{"the second of two copies", preamble{cluster: n.ClusterID(), sender: n.ID(), addressee: n.ID(), incarnation: "1-x"}, olderSender},
+		{"a member that started again", preamble{cluster: n.ClusterID(), sender: n.ID(), addressee: n.ID(), incarnation: "2-x"}, accepted},
 		{"another cluster", preamble{cluster: randomID(), sender: randomID(), addressee: n.ID()}, otherCluster},
 		{"another addressee", preamble{cluster: n.ClusterID(), sender: n.ID(), addressee: randomID()}, notAddressee},
 		{"no cluster, unknown sender", preamble{sender: randomID(), addressee: n.ID()}, notMember},
@@ -96,6 +106,9 @@ func TestRaftPort(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := dial(t, n)
+			if test.send.incarnation == "" {
+				test.send.incarnation = "1-x"
+			}
 			write(t, c, test.send.append(nil))
 			var answer [1]byte
 			if _, err := io.ReadFull(c, answer[:]); err != nil || verdict(answer[0]) != test.want {
@@ -107,7 +120,7 @@ func TestRaftPort(t *testing.T) {
 		})
 	}
 	t.Run("garbage", func(t *testing.T) {
-		for _, data := range []string{"\x00", "GET / HTTP/1.1\r\n\r\n", "ZRFT\x01\xff\xff\xff\xff", strings.Repeat("\xff", 4096)} {
+		for _, data := range []string{"\x00", "GET / HTTP/1.1\r\n\r\n", "ZRFT\x02\xff\xff\xff\xff", strings.Repeat("\xff", 4096)} {
 			c := dial(t, n)
 			write(t, c, []byte(data))
 			if tcp, ok := c.(*net.TCPConn); ok {
@@ -119,7 +132,7 @@ func TestRaftPort(t *testing.T) {
 	t.Run("garbage after the preamble", func(t *testing.T) {
 		for _, data := range []string{"\x00\xff\xff\xff\xff\xff\xff", "\x03" + strings.Repeat("\xdd\xff\xff\xff\xff", 20), "\xc0\xc1"} {
 			c := dial(t, n)
-			write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID()}.append(nil))
+			write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), incarnation: "1-x"}.append(nil))
 			var answer [1]byte
 			if _, err := io.ReadFull(c, answer[:]); err != nil {
 				t.Fatal(err)
@@ -134,6 +147,38 @@ func TestRaftPort(t *testing.T) {
 	t.Run("half open", func(t *testing.T) {
 		for range 2 * maxHandshakes { // more than are waited for; none of them speaks
 			dial(t, n)
+		}
+	})
+	t.Run("a keeper among half open ones", func(t *testing.T) {
+		c := dial(t, n)
+		write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), incarnation: "1-x"}.append(nil))
+		if err := c.SetReadDeadline(time.Now().Add(preambleTimeout / 2)); err != nil {
+			t.Fatal(err)
+		}
+		var answer [1]byte
+		if _, err := io.ReadFull(c, answer[:]); err != nil || verdict(answer[0]) != accepted {
+			t.Errorf("kept out by connections that say nothing: %d, %v", answer[0], err)
+		}
+	})
+	t.Run("a length that nothing follows", func(t *testing.T) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 16 { // each claims 4 GiB: an AppendEntries whose field Leader is that long
+			c := dial(t, n)
+			write(t, c, preamble{cluster: n.ClusterID(), sender: randomID(), addressee: n.ID(), incarnation: "1-x"}.append(nil))
+			var answer [1]byte
+			if _, err := io.ReadFull(c, answer[:]); err != nil {
+				t.Fatal(err)
+			}
+			write(t, c, []byte("\x00\x81\xa6Leader\xc6\xff\xff\xff\xff and a little"))
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite()
+			}
+			wantClosed(t, c)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<30 { // other tests run beside this one
+			t.Errorf("%d MiB were allocated for lengths that nothing followed", grown>>20)
 		}
 	})
 	f.mustPut("a", "1")
@@ -195,6 +240,7 @@ func TestDialRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	told := ""
 	s := &stream{
 		listener: quiet, self: randomID(), log: hclog.NewNullLogger(),
 		dial: func(ctx context.Context, a string) (net.Conn, error) {
@@ -202,6 +248,10 @@ func TestDialRefused(t *testing.T) {
 		},
 		cluster: func() string { return "" },
 		judge:   func(preamble) verdict { return accepted },
+
+		incarnation: "1-x",
+		known:       func(string) string { return "" },
+		older:       func(known string) { told = known },
 	}
 	s.start()
 	t.Cleanup(func() {
@@ -210,12 +260,15 @@ func TestDialRefused(t *testing.T) {
 		<-done
 	})
 	for answer, want := range map[string]string{
-		"\x01": "another cluster",
-		"\x02": "another member",
-		"\x03": "another version",
-		"\x04": "does not know",
-		"\x63": "reason (99)",
-		"":     "await answer",
+		"\x01":        "another cluster",
+		"\x02":        "another member",
+		"\x03":        "another version",
+		"\x04":        "does not know",
+		"\x05":        "and stops",
+		"\x06\x039-y": "this keeper runs on an older copy",
+		"\x06\x41":    "older copy of its data directory: ", // a field that is too long
+		"\x63":        "reason (99)",
+		"":            "await answer",
 	} {
 		next <- []byte(answer)
 		if _, err := s.Dial(target(randomID(), l.Addr().String()), time.Second); err == nil || !strings.Contains(err.Error(), want) {
@@ -224,6 +277,9 @@ func TestDialRefused(t *testing.T) {
 	}
 	if _, err := s.Dial("127.0.0.1:1", time.Second); err == nil {
 		t.Error("dialed an address without a member")
+	}
+	if told != "9-y" {
+		t.Errorf("it was told that %q is known of it", told)
 	}
 	if len(s.conns) != 0 {
 		t.Errorf("%d connections are still tracked", len(s.conns))

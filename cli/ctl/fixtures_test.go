@@ -125,6 +125,7 @@ func healthy() *fake {
 				Load1: 1.5, Load5: 1.25, Load15: 1, Cores: 8, MemTotal: 64 << 30, MemAvailable: 40 << 30, DiskFree: 900, Connections: 17,
 			}),
 			api.AgentBinlog:    say(api.Binlog{File: "binlog.000042", Position: 9817, GTIDSlavePos: "0-1-4711"}),
+			api.MemberRemove:   say(struct{}{}),
 			api.LeaderTransfer: say(struct{}{}),
 			api.ProxyActivate:  say(struct{}{}),
 			api.ProxyDrop:      say(struct{}{}),

@@ -39,6 +39,10 @@ func TestGolden(t *testing.T) {
 		{"member-list", "member list", nil, 0},
 		{"member-list-unreachable", "member list", func(f *fake) { delete(f.nodes, "10.0.0.2:7001") }, 0},
 		{"member-list-no-leader", "member list", noLeader, 2},
+		{"member-remove", "member remove k2", nil, 0},
+		{"member-remove-refused", "member remove k2", func(f *fake) {
+			f.handlers[api.MemberRemove] = refuse(api.NotReady, "without it 1 of 2 voters would be reachable, too few to go on: bring the others back first")
+		}, 2},
 		{"leader-show", "leader show", nil, 0},
 		{"leader-transfer", "leader transfer --to k1", nil, 0},
 		{"config-validate", "config validate " + valid, nil, 0},

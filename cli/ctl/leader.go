@@ -71,14 +71,6 @@ func (a *app) leaderTransferCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "name, id or address of the keeper that shall lead")
-	a.complete(cmd, "to", func(ctx context.Context) ([]string, error) {
-		var list api.MemberListAnswer
-		err := a.read(ctx, api.MemberList, struct{}{}, &list)
-		var out []string
-		for _, m := range list.Members {
-			out = append(out, m.Name)
-		}
-		return out, err
-	})
+	a.complete(cmd, "to", a.memberNames)
 	return cmd
 }

@@ -1,6 +1,8 @@
 package ctl
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/zerokeeper/zero/transport/api"
@@ -8,7 +10,7 @@ import (
 
 // memberCommand is "zeroctl member".
 func (a *app) memberCommand() *cobra.Command {
-	return group("member", "The keepers of the group", a.memberListCommand())
+	return group("member", "The keepers of the group", a.memberListCommand(), a.memberRemoveCommand())
 }
 
 // memberListCommand lists the keepers, the unreachable ones included. Without a
@@ -34,6 +36,40 @@ func (a *app) memberListCommand() *cobra.Command {
 			})
 		},
 	})
+}
+
+// memberRemoveCommand takes a keeper out of the group.
+func (a *app) memberRemoveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "remove NAME|ID|ADDRESS", Short: "Take a keeper out of the group for good", Args: cobra.ExactArgs(1),
+		Long: `Takes a keeper out of the group for good: it stops, and its data directory is not
+let in again. Delete the directory to let the keeper join as a new member. A
+leader hands leadership over first. A keeper is not removed when those that are
+left and can be reached would be no majority.`,
+		Example: "  zeroctl member remove k2",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			done := a.progress("removing keeper %s", args[0])
+			defer done()
+			if err := a.write(cmd.Context(), 0, api.MemberRemove, api.MemberRemoveRequest{Member: args[0]}, nil); err != nil {
+				return err
+			}
+			done()
+			return a.done("member", args[0], "removed")
+		},
+	}
+	a.completeArg(cmd, a.memberNames)
+	return cmd
+}
+
+// memberNames is what a shell completes.
+func (a *app) memberNames(ctx context.Context) ([]string, error) {
+	var list api.MemberListAnswer
+	err := a.read(ctx, api.MemberList, struct{}{}, &list)
+	var out []string
+	for _, m := range list.Members {
+		out = append(out, m.Name)
+	}
+	return out, err
 }
 
 // memberTable shows keepers.

@@ -68,6 +68,7 @@ func TestWritesAreWrites(t *testing.T) {
 		write bool
 		body  string
 	}{
+		{[]string{"member", "remove", "k2"}, api.MemberRemove, true, `{"member":"k2"}`},
 		{[]string{"leader", "transfer", "--to", "k2"}, api.LeaderTransfer, true, `{"to":"k2"}`},
 		{[]string{"proxy", "activate", "p1"}, api.ProxyActivate, true, `{"id":"p1"}`},
 		{[]string{"proxy", "unregister", "p1", "--reason", "disk", "--force"}, api.ProxyDrop, true, `{"id":"p1","reason":"disk","force":true}`},

@@ -28,6 +28,7 @@ func (k *Keeper) handlerTable() wire.Handlers {
 		// operators
 		api.ClusterView:     handle(k.clusterView, nil, api.RoleOperator),
 		api.MemberList:      handle(k.memberList, nil, api.RoleOperator),
+		api.MemberRemove:    handle(k.memberRemove, []string{"member"}, api.RoleOperator),
 		api.LeaderTransfer:  handle(k.leaderTransfer, nil, api.RoleOperator),
 		api.ConfigPush:      handle(k.configPush, []string{"content"}, api.RoleOperator),
 		api.ConfigList:      handle(k.configList, nil, api.RoleOperator),

@@ -40,6 +40,7 @@ var doors = map[string]door{
 		optional: []string{"mysql", "systemInfo", "seq", "readOnly"}},
 	api.ClusterView:     {roles: operator, body: `{}`},
 	api.MemberList:      {roles: operator, body: `{}`},
+	api.MemberRemove:    {roles: operator, body: `{"member":"k9"}`},
 	api.LeaderTransfer:  {roles: operator, body: `{"to":"k9"}`, optional: []string{"to"}},
 	api.ConfigPush:      {roles: operator, body: `{"content":"x","comment":"c","edit":true,"expect":"e","waitMs":1}`, optional: []string{"comment", "edit", "expect", "waitMs"}},
 	api.ConfigList:      {roles: operator, body: `{"cluster":"c","limit":1,"cursor":""}`, optional: []string{"cluster", "limit", "cursor"}},

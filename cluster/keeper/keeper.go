@@ -33,6 +33,9 @@ type Group interface {
 	Status() api.NodeStatusAnswer
 	Members() []api.Member
 	TransferLeadership(ctx context.Context, to string) error
+	// RemoveMember takes a keeper out of the group; NotLeader, when it was this
+	// one, and leadership was handed over.
+	RemoveMember(ctx context.Context, who string) error
 	HandleDiscover(ctx context.Context, req api.KeeperDiscoverRequest) (api.KeeperDiscoverAnswer, error)
 	HandleJoin(ctx context.Context, req api.KeeperJoinRequest) error
 }

@@ -53,6 +53,17 @@ func (k *Keeper) memberList(ctx context.Context, c *call[struct{}]) (api.MemberL
 	return api.MemberListAnswer{Members: k.cfg.Group.Members()}, nil
 }
 
+func (k *Keeper) memberRemove(ctx context.Context, c *call[api.MemberRemoveRequest]) (none, error) {
+	if c.body.Member == "" {
+		return none{}, api.Errorf(api.BadRequest, "%s: name the member by its id, name or address", c.req.Name)
+	}
+	if err := k.leads(); err != nil {
+		return none{}, err
+	}
+	k.log.Info("a keeper is to be removed", "member", c.body.Member, "by", c.who.ID)
+	return none{}, k.cfg.Group.RemoveMember(ctx, c.body.Member)
+}
+
 func (k *Keeper) leaderTransfer(ctx context.Context, c *call[api.LeaderTransferRequest]) (none, error) {
 	if err := k.leads(); err != nil {
 		return none{}, err

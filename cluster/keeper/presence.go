@@ -90,14 +90,20 @@ func (p *presence) forget(state *fsm.State) {
 // watchPresence proposes what silence changes: lost proxies and agents, and
 // those that are removed (original, C4).
 func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
-	tick := time.NewTicker(max(k.cfg.LostAfter/20, 10*time.Millisecond))
+	interval := max(k.cfg.LostAfter/20, 10*time.Millisecond)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
+	round, paused := rounds{interval: interval}, false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		if paused = round.late(time.Now()) || paused; paused && !k.resume(ctx) {
+			continue
+		}
+		paused = false
 		state := k.cfg.Store.State()
 		for _, c := range k.expired(state) {
 			if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, c)); err != nil && ctx.Err() == nil {

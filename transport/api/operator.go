@@ -9,6 +9,7 @@ const (
 	NodeStatus      = "NodeStatus" // of the keeper asked, leader or not
 	ClusterView     = "ClusterView"
 	MemberList      = "MemberList"
+	MemberRemove    = "MemberRemove"
 	LeaderTransfer  = "LeaderTransfer"
 	ConfigPush      = "ConfigPush"
 	ConfigList      = "ConfigList"
@@ -59,6 +60,8 @@ type NodeStatusAnswer struct {
 	HashIndex uint64     `json:"hashIndex"`
 	DiskFree  uint64     `json:"diskFree,omitempty"` // bytes on the volume of its data directory
 	DiskLow   bool       `json:"diskLow,omitempty"`  // it refuses clients' writes
+	MarkHash  string     `json:"markHash,omitempty"` // of the state at MarkIndex, the newest moment that keepers compare
+	MarkIndex uint64     `json:"markIndex,omitempty"`
 }
 
 // Member is one keeper of the group.
@@ -75,6 +78,13 @@ type Member struct {
 // MemberListAnswer lists the group.
 type MemberListAnswer struct {
 	Members []Member `json:"members"`
+}
+
+// MemberRemoveRequest takes a keeper (a member's id, name or address) out of the
+// group for good. A leader that is to be removed hands leadership over first and
+// answers NotLeader.
+type MemberRemoveRequest struct {
+	Member string `json:"member"`
 }
 
 // LeaderTransferRequest moves leadership to To (a member's id, name or
