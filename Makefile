@@ -17,8 +17,11 @@ FUZZTIME ?= 30s
 DURATION ?= 1h
 BENCH    ?= .
 COUNT    ?= 6
+ONLY     ?=
+SEED     ?= 0
+RUNS     ?= 1
 
-.PHONY: help build control demo demo-control test unit e2e bench verify tools deps fmt soak fuzz fuzz-smoke clean
+.PHONY: help build control demo demo-control test unit e2e bench jepsen jepsen-build verify tools deps fmt soak fuzz fuzz-smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | sort | expand -t 15
@@ -50,6 +53,13 @@ unit: ## the tests of all packages, with the race detector
 e2e: build ## the end-to-end tests, with real processes
 	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 5m ./jepsen/e2e/...
 
+jepsen-build: build
+	go build -o bin/zerojepsen ./jepsen/zerojepsen
+	bin/zerojepsen -build -bin bin
+
+jepsen: deps jepsen-build ## break a quorum in every way; ONLY=G2 picks, SEED=7 repeats, RUNS=20 runs each so often
+	bin/zerojepsen -bin bin -only '$(ONLY)' -seed $(SEED) -count $(RUNS) -report jepsen-report.json
+
 verify: tools ## gofmt, vet, staticcheck, module files, shell syntax
 	@.ci/verify.sh
 
@@ -67,7 +77,7 @@ deps: ## install the Debian packages that the tests need; check Go
 fmt: ## format the sources
 	gofmt -w agent cli cluster fsm jepsen proxy transport
 
-soak: deps build ## demo and end-to-end tests again and again for DURATION (1h) until one fails
+soak: deps jepsen-build ## everything again and again for DURATION (1h), until something fails
 	go build -o bin/zerodemo ./jepsen/demo
 	.ci/soak.sh $(DURATION)
 
@@ -78,4 +88,4 @@ fuzz-smoke: ## every fuzz target for a moment, 30 s in all without compilation
 	.ci/fuzz.sh --budget 30
 
 clean: ## remove what was built
-	rm -rf bin demo-report.json
+	rm -rf bin demo-report.json jepsen-report.json jepsen-runs

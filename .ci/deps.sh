@@ -10,6 +10,10 @@ readonly WANTED=(
 	mariadb-server:mariadb-install-db
 	mariadb-client:mariadb
 	sysbench:sysbench
+	iproute2:ip         # namespaces and links of the chaos tests
+	e2fsprogs:mkfs.ext4 # volumes that lose power
+	util-linux:fsfreeze
+	mount:mount
 	gcc:gcc
 	libc6-dev:/usr/include/stdlib.h # only recommended by gcc; the race detector needs it
 	python3:python3

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the demo and the end-to-end tests again and again, for DURATION seconds (or 90s, 30m, 8h), until one fails. What the
-# failed round left is kept.
+# Runs the demo, the end-to-end tests, a thousand simulations and ten minutes of chaos again and again, for DURATION
+# seconds (or 90s, 30m, 8h), until one fails. What the failed round left is kept.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -19,7 +19,12 @@ round=0
 while [ $SECONDS -lt "$limit" ]; do
 	round=$((round + 1))
 	printf 'soak: round %d, %d of %d s\n' $round $SECONDS "$limit"
-	if ! { bin/zerodemo -bin bin -once -report demo-report.json && go test -count=1 -shuffle=on ./jepsen/e2e/...; }; then
+	if ! {
+		bin/zerodemo -bin bin -once -report demo-report.json &&
+			go test -count=1 -shuffle=on ./jepsen/e2e/... &&
+			ZERO_SIM_SEEDS=1000 go test -count=1 -timeout 30m ./jepsen/sim &&
+			bin/zerojepsen -bin bin -soak 10m
+	}; then
 		printf 'soak: FAILED in round %d after %d s\n' $round $SECONDS >&2
 		exit 1
 	fi

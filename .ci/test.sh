@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-readonly ALL=(deps verify build unit e2e demo demo-control fuzz-smoke)
+readonly ALL=(deps verify build unit e2e demo demo-control jepsen fuzz-smoke)
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=("${ALL[@]}")
 

@@ -13,7 +13,8 @@ import (
 // janitorScript outlives the program that started it and cleans up after its death. It reads orders from a pipe:
 // "+ PGID" and "- PGID" (a process group began, ended), "keep" (leave the directory), "dismiss" (end, touch nothing). The
 // pipe's end without "dismiss" means that the program is dead. The sleep between two attempts is for processes that write
-// a last file while they die. Debian's sh knows no "--" in kill.
+// a last file while they die. What is mounted below the directory (volumes of chaos tests, in a mount namespace that the janitor
+// keeps alive) is let go first. Debian's sh knows no "--" in kill.
 const janitorScript = `
 dir=$1; keep=$2; groups=" "
 while read -r order arg; do
@@ -26,6 +27,9 @@ while read -r order arg; do
 done
 for g in $groups; do kill -9 "-$g" 2>/dev/null; done
 [ -n "$keep" ] && exit 0
+while read -r _ mount _; do
+	case $mount in "$dir"/*) umount -l "$mount" ;; esac
+done </proc/mounts 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$dir" && exit 0; sleep 0.2; done 2>/dev/null
 `
 
