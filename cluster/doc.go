@@ -39,8 +39,34 @@
 //
 // # The data directory
 //
-//	identity.json   who this directory is (written by rename, file and directory synced)
+//	identity.json   who this directory is (written by rename, file and directory synced; checksum)
 //	raft.db         log, term and vote (bbolt; its lock is the directory's lock)
 //	refused.json    only in a directory that must not be started again
 //	snapshots/      the newest three snapshots (raft's FileSnapshotStore, package fsm's format)
+//	reserve         space that is given up on a full disk
+//
+// # Checksums in raft.db
+//
+// Numbers are big-endian. An entry is raft-boltdb's record of a raft.Log whose
+// Extensions end with
+//
+//	"ZLC1" | u32 CRC-32C of: u64 index | u64 term | u8 type | u64 length of data | data | extensions before the tag
+//
+// The record with the key 2^64-1 is the ledger. It is written with every change,
+// in the same transaction; its data is
+//
+//	"ZLEDGER1" | field member id | u64 first entry | u64 last entry |
+//	u16 n | n × (field key, field value) | u32 CRC-32C of all before
+//
+// where a field is a u16 length and bytes, and the pairs, in the order of their
+// keys, are raft's stable store (term and vote). Entries outside of first to last
+// are left over from a crash. There is nothing in bbolt's bucket "conf".
+//
+// # The end of a snapshot
+//
+// Behind package fsm's snapshot, state.bin ends with
+//
+//	"ZSNAPEND" | SHA-256 of: u64 version | u64 index | u64 term | u64 configuration index | configuration (raft's msgpack)
+//
+// which binds it to its meta.json. It is not sent to other keepers.
 package cluster
