@@ -42,7 +42,7 @@ func (c slowConn) Write(p []byte) (int, error) {
 // A follower behind a slow link gets a large snapshot, although entries come
 // and snapshots are taken all the time, and although it is killed in the middle.
 func TestSlowFollowerLargeSnapshot(t *testing.T) {
-	f := newFleet(t) // alone: it keeps disk and processor busy
+	f := newFleet(t)                     // alone: it keeps disk and processor busy
 	const sections, size = 26, 500 << 10 // 13 MiB
 	join := f.reserve("k1", "k2", "k3")
 	link := &slowLink{rate: 12 << 20}
