@@ -28,7 +28,7 @@ func (n *Node) State() *fsm.State { return n.applier.machine.State() }
 // written before the call. The proof is shared by all calls that wait; on a
 // follower the error is NotLeader, without a proof in time NotReady or Deadline.
 func (n *Node) Linearizable(ctx context.Context) (*fsm.State, error) {
-	if unprovenReads && n.IsLeader() {
+	if unprovenReads {
 		return n.State(), nil
 	}
 	p, err := n.Prove(ctx)

@@ -6,6 +6,6 @@ package cluster
 // which should notice do.
 const (
 	noSync        = false // the log is written without fsync
-	unprovenReads = false // reads believe the keeper that it leads
+	unprovenReads = false // whichever keeper is asked reads, leader or not
 	noSums        = false // entries are taken for right whatever their checksum
 )

@@ -31,7 +31,7 @@ func (r *Run) newNet() (fault.Net, error) {
 	switch {
 	case r.Tier == fault.TierC:
 		return relay.New(relay.Config{Nodes: places, Port: machinePort, Seed: r.Seed})
-	case r.Scenario.Fabric == shaped:
+	case r.Scenario.Fabric == shaped && r.Tier == fault.TierA:
 		return netns.NewSwitch(netns.Config{Nodes: places, Seed: r.Seed})
 	}
 	return netns.NewBridge(netns.Config{Nodes: places, Seed: r.Seed})

@@ -23,7 +23,7 @@ func init() {
 		Name: "G2-pause", Title: "registers, and the leader stopped for 5 s", Invariants: "I1 I3 I12 I14",
 		Nodes: 3, AlsoNodes: []int{5}, Fabric: bridged,
 		Play: func(ctx context.Context, r *Run) error {
-			return r.playPausedReads(ctx, pace{on: 5 * time.Second, off: time.Second})
+			return r.playPausedReads(ctx, 1, pace{on: 5 * time.Second, off: time.Second})
 		},
 	})
 }

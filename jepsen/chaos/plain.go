@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/check"
@@ -15,7 +16,7 @@ import (
 const patience = 15 * time.Second
 
 // patientReaders are how many plain clients ask each keeper all the time.
-const patientReaders = 2
+const patientReaders = 4
 
 // plainGet reads a register by op 0 (seed 001) from one keeper, as a client does
 // that knows no redirect, on a connection of its own.
@@ -75,7 +76,7 @@ func plainQuery(ctx context.Context, addr, id, section string) (plainAnswer, err
 
 // playPausedReads stops the leader while plain clients ask every keeper: on
 // resume it finds questions in its sockets, and another leads by then.
-func (r *Run) playPausedReads(ctx context.Context, p pace) error {
+func (r *Run) playPausedReads(ctx context.Context, pauses int, p pace) error {
 	registers := newRegisters()
 	w, err := r.startWorkload(ctx, registerClients, registerPause, registers.step)
 	if err != nil {
@@ -90,7 +91,7 @@ func (r *Run) playPausedReads(ctx context.Context, p pace) error {
 		return err
 	}
 	defer readers.stop()
-	if err := r.disturb(ctx, []nemesis{paused("leader paused", theLeader)}, p); err != nil {
+	if err := r.disturb(ctx, slices.Repeat([]nemesis{paused("leader paused", theLeader)}, pauses), p); err != nil {
 		return err
 	}
 	wait(ctx, p.off)
