@@ -6,6 +6,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // AgentHeartbeatProcessor keeps the agent on the list and tells it what holds
@@ -18,6 +19,7 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 	if c.body.Address != hello.Address {
 		return api.HeartbeatAnswer{}, api.Errorf(api.BadRequest, "agent %s said Hello for datasource %s and beats for %s", c.who.ID, hello.Address, c.body.Address)
 	}
+	received := lease.Now()
 	k.presence.beatAgent(c.body.Address, c.body)
 	state := k.cfg.Store.State()
 	row := state.Agent(c.body.Address)
@@ -39,21 +41,31 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 		}
 		k.log.Info("agent up", "datasource", row.Address)
 	}
-	return k.agentAnswer(c.body.Address, c.body.Seq), nil
+	by := process{agentHolder(c.body.Address), hello.Incarnation}
+	return k.lend(ctx, by, received, func(state *fsm.State, _ bool) (api.HeartbeatAnswer, []string) {
+		return k.agentAnswer(state, c.body.Address, hello.Incarnation, c.body.Seq)
+	})
 }
 
 // agentAnswer is what an agent is told: whether its server is the primary that
-// may be writable, or whom it is to follow.
-func (k *Keeper) agentAnswer(address string, seq uint64) api.HeartbeatAnswer {
-	state := k.cfg.Store.State()
-	answer := api.HeartbeatAnswer{Seq: seq, Status: fsm.StatusUp, IntervalMS: k.cfg.HeartbeatInterval.Milliseconds(), Grants: []api.Grant{}}
+// may be writable, or whom it is to follow; and the group that it has a lease for.
+func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq uint64) (api.HeartbeatAnswer, []string) {
+	answer := api.HeartbeatAnswer{Seq: seq, Status: fsm.StatusUp, Grants: []api.Grant{}}
+	var counts []string
+	if row := state.Agent(address); row == nil || row.Incarnation != incarnation {
+		return answer, nil // a newer process answers for the server
+	}
+	answer.LeaseMS = k.times.Lease.Milliseconds()
 	if g, _ := state.GroupOf(address); g != nil {
 		one := grant(state, g)
 		one.Open = agentOpen(g)
 		one.ReplicaSet = g.Datasources
 		answer.Grants = append(answer.Grants, one)
+		if one.Open && one.Primary.Address == address {
+			counts = append(counts, g.Name)
+		}
 	}
-	return answer
+	return answer, counts
 }
 
 // agentOpen reports whether the writable datasource of g may be writable (R4):

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -21,7 +23,8 @@ type Store interface {
 	Propose(ctx context.Context, h fsm.Header, c fsm.Command) (fsm.Result, error)
 	// ProposeInTerm proposes only as the leader of that term.
 	ProposeInTerm(ctx context.Context, term uint64, h fsm.Header, c fsm.Command) (fsm.Result, error)
-	// Linearizable is the state with every write that was answered before.
+	// Linearizable is the state with every write that was answered before: a
+	// proof of leadership, by an entry that is proposed after the call.
 	Linearizable(ctx context.Context) (*fsm.State, error)
 	State() *fsm.State
 	// Changed is closed when the state after State moved on.
@@ -61,7 +64,8 @@ type Config struct {
 	Version    string
 	Dev        bool // literal passwords are accepted in configurations
 
-	HeartbeatInterval time.Duration // what proxies and agents are told; 400 ms
+	Lease             time.Duration // of a proxy or an agent, from the sending of its heartbeat; 2 s
+	HeartbeatInterval time.Duration // what proxies and agents are told; a fifth of a lease
 	LostAfter         time.Duration // silence after which one that is up is lost; 15 s
 	RemoveAfter       time.Duration // silence after which a lost or ready one is removed; 25 s
 	SessionIdle       time.Duration // after which a client session is forgotten; 1 h
@@ -78,7 +82,7 @@ func (c Config) withDefaults() Config {
 		value  *time.Duration
 		preset time.Duration
 	}{
-		{&c.HeartbeatInterval, 400 * time.Millisecond}, {&c.LostAfter, 15 * time.Second}, {&c.RemoveAfter, 25 * time.Second},
+		{&c.Lease, lease.Default}, {&c.HeartbeatInterval, lease.For(cmp.Or(c.Lease, lease.Default)).Beat}, {&c.LostAfter, 15 * time.Second}, {&c.RemoveAfter, 25 * time.Second},
 		{&c.SessionIdle, time.Hour}, {&c.CallTimeout, 3 * time.Second}, {&c.PushTimeout, 20 * time.Second}, {&c.VoteTimeout, 8 * time.Second},
 	} {
 		if *d.value == 0 {
@@ -95,8 +99,13 @@ func (c Config) Validate() error {
 		return fmt.Errorf("keeper config: store, group, leadership and peer are needed")
 	case c.HeartbeatInterval < 0 || c.SessionIdle < 0 || c.CallTimeout < 0 || c.PushTimeout < 0 || c.VoteTimeout < 0:
 		return fmt.Errorf("keeper config: a duration is negative")
+	case c.HeartbeatInterval > lease.For(c.Lease).Beat:
+		return fmt.Errorf("keeper config: a heartbeat every %s, want at most %s for a lease of %s", c.HeartbeatInterval, lease.For(c.Lease).Beat, c.Lease)
 	case c.LostAfter < 3*c.HeartbeatInterval || c.RemoveAfter < c.LostAfter:
 		return fmt.Errorf("keeper config: lost after %s, removed after %s: want at least three heartbeats of %s, and the second not below the first", c.LostAfter, c.RemoveAfter, c.HeartbeatInterval)
+	}
+	if err := lease.For(c.Lease).Validate(); err != nil {
+		return fmt.Errorf("keeper config: %w", err)
 	}
 	return nil
 }
@@ -110,12 +119,15 @@ type Keeper struct {
 	name     func() string // of this keeper; never changes
 	memberID func() string
 	waits    waits
+	times    lease.Times
 
 	proxies wire.InvokeRoute // by proxy key
 	agents  wire.InvokeRoute // by datasource address
 
 	term       atomic.Uint64 // that this keeper leads with its duties running, 0 otherwise
 	presence   *presence
+	leases     *leases
+	proofs     *proofs
 	pushes     *pushes
 	publishing chan struct{} // holds one token: versions are published one after the other
 
@@ -132,7 +144,7 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, err
 	}
 	k := &Keeper{
-		cfg: cfg, log: cfg.Logger, waits: defaultWaits, presence: newPresence(), pushes: newPushes(), publishing: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, waits: defaultWaits, times: lease.For(cfg.Lease), presence: newPresence(), leases: newLeases(), proofs: newProofs(), pushes: newPushes(), publishing: make(chan struct{}, 1),
 		name:     sync.OnceValue(func() string { return cfg.Group.Status().Name }),
 		memberID: sync.OnceValue(func() string { return cfg.Group.Status().MemberID }),
 	}

@@ -29,6 +29,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &drivers{ctx: ctx, term: term, switches: map[string]bool{}}
 	k.presence.reset()
+	k.leases.reset() // R2: whatever was granted before counts from now
 	k.mu.Lock()
 	k.drivers = d
 	k.mu.Unlock()
@@ -37,6 +38,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 
 	d.wg.Go(func() { k.watchPresence(ctx, term) })
 	d.wg.Go(func() { k.expireSessions(ctx, term) })
+	d.wg.Go(func() { k.proveLeadership(ctx) })
 	k.driveOpenSwitches(ctx)
 
 	k.term.Store(0)

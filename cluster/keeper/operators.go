@@ -147,23 +147,33 @@ func (k *Keeper) proxyDrop(ctx context.Context, c *call[api.ProxyRef]) (none, er
 	if err != nil {
 		return none{}, err
 	}
-	if p.Status == fsm.StatusUp && !c.body.Force && k.proxiesUp(p.Cluster) <= 1 {
-		return none{}, api.Errorf(api.LastProxy, "proxy %s is the last one of cluster %s that is up: unregistering it would leave clients without a way; force it if that is meant", p.ID, p.Cluster)
+	if err := k.lastProxy(p, c.body.Force); err != nil {
+		return none{}, err
 	}
+	told := false
 	key := proxyKey(p.Cluster, p.ID)
 	if _, ok := k.proxies.Get(key); ok {
 		attempt, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
 		err := order(attempt, &k.proxies, key, api.UnregisterProxy, nil, api.UnregisterProxyRequest{Reason: c.body.Reason}, nil)
 		cancel()
-		if err != nil {
+		if err != nil && lasting(err) {
 			return none{}, fmt.Errorf("proxy %s did not confirm that it stopped, and stays on the list: %w", p.ID, err)
 		}
+		told = err == nil
 	}
-	err = k.unregister(ctx, c.req, p.Cluster, p.ID, c.body.Reason, c.body.Force)
+	err = k.unregister(ctx, c.req, p.Cluster, p.ID, c.body.Reason, c.body.Force, told)
 	if errors.Is(err, &api.Error{Code: api.LastProxy}) { // another left at the same moment
 		k.activateInBackground(p.Cluster, p.ID)
 	}
 	return none{}, err
+}
+
+// lastProxy refuses to take the last proxy that is up off the list.
+func (k *Keeper) lastProxy(p *fsm.Proxy, force bool) error {
+	if p.Status == fsm.StatusUp && !force && k.proxiesUp(p.Cluster) <= 1 {
+		return api.Errorf(api.LastProxy, "proxy %s is the last one of cluster %s that is up: unregistering it would leave clients without a way; force it if that is meant", p.ID, p.Cluster)
+	}
+	return nil
 }
 
 func (k *Keeper) proxiesUp(cluster string) int {

@@ -111,6 +111,7 @@ func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
 			}
 		}
 		k.presence.forget(state)
+		k.leases.forget(k.times.Wait)
 		k.pushes.forget()
 	}
 }
@@ -120,12 +121,13 @@ func (k *Keeper) expired(state *fsm.State) []fsm.Command {
 	var commands []fsm.Command
 	for _, row := range state.Proxies("") {
 		_, age, _ := k.presence.proxy(proxyKey(row.Cluster, row.ID))
+		out := k.outOfAll(state, row.Cluster, proxyHolder(row.Cluster, row.ID)) == 0 // R5
 		switch {
 		case row.Status == fsm.StatusUp && age >= k.cfg.LostAfter:
 			k.log.Warn("proxy lost", "cluster", row.Cluster, "proxy", row.ID, "silent", age.Round(time.Millisecond))
 			commands = append(commands, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusLost, Reason: "no heartbeat for " + age.Round(time.Millisecond).String()})
-		case row.Status == fsm.StatusLost && age >= k.cfg.LostAfter+k.cfg.RemoveAfter,
-			(row.Status == fsm.StatusReady || row.Status == fsm.StatusUnreg) && age >= k.cfg.RemoveAfter:
+		case out && row.Status == fsm.StatusLost && age >= k.cfg.LostAfter+k.cfg.RemoveAfter,
+			out && (row.Status == fsm.StatusReady || row.Status == fsm.StatusUnreg) && age >= k.cfg.RemoveAfter:
 			k.log.Warn("proxy removed", "cluster", row.Cluster, "proxy", row.ID, "was", row.Status, "silent", age.Round(time.Millisecond))
 			commands = append(commands, &fsm.RemoveProxy{Cluster: row.Cluster, ID: row.ID, From: row.Status})
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -62,6 +63,14 @@ func (k *Keeper) register(ctx context.Context, req *wire.Request, who wire.Princ
 	if address == "" {
 		address = hello.Address
 	}
+	if old := k.cfg.Store.State().Proxy(hello.Cluster, who.ID); old != nil && old.Incarnation != hello.Incarnation && old.Status != fsm.StatusUnreg {
+		// R5: the process before this one leaves the list, and may hold a lease.
+		back, err := k.awaitOut(ctx, old)
+		if err != nil {
+			return err
+		}
+		defer back()
+	}
 	_, err := k.propose(ctx, req, &fsm.RegisterProxy{Cluster: hello.Cluster, ID: who.ID, Address: address, Version: version, Incarnation: hello.Incarnation})
 	if err == nil {
 		k.log.Info("proxy registered", "cluster", hello.Cluster, "proxy", who.ID, "address", address)
@@ -75,11 +84,30 @@ func (k *Keeper) ProxyUnregisterProcessor(ctx context.Context, c *call[api.Proxy
 	if err := k.leads(); err != nil {
 		return none{}, err
 	}
-	return none{}, k.unregister(ctx, c.req, c.who.Hello.Cluster, c.who.ID, c.body.Reason, c.body.Force)
+	return none{}, k.unregister(ctx, c.req, c.who.Hello.Cluster, c.who.ID, c.body.Reason, c.body.Force, c.body.Released)
 }
 
-func (k *Keeper) unregister(ctx context.Context, req *wire.Request, cluster, id, reason string, force bool) error {
-	_, err := k.propose(ctx, req, &fsm.SetProxyStatus{Cluster: cluster, ID: id, To: fsm.StatusUnreg, Reason: reason, Force: force})
+// unregister takes a proxy off the list, at once when it gave up its lease, else
+// when that is over (R5). What is decided in this term is proposed in it: the next
+// leader may grant the proxy another lease.
+func (k *Keeper) unregister(ctx context.Context, req *wire.Request, cluster, id, reason string, force, released bool) error {
+	term := k.term.Load()
+	row := k.cfg.Store.State().Proxy(cluster, id)
+	if row != nil && row.Status != fsm.StatusUnreg && !released {
+		if err := k.lastProxy(row, force); err != nil {
+			return err
+		}
+		back, err := k.awaitOut(ctx, row)
+		if err != nil {
+			return err
+		}
+		defer back()
+	}
+	h, err := header(req)
+	if err != nil {
+		return err
+	}
+	_, err = refused(k.cfg.Store.ProposeInTerm(ctx, term, h, &fsm.SetProxyStatus{Cluster: cluster, ID: id, To: fsm.StatusUnreg, Reason: reason, Force: force}))
 	if err == nil {
 		k.log.Info("proxy unregistered", "cluster", cluster, "proxy", id, "reason", reason)
 	}
@@ -95,7 +123,7 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 	if known := []string{api.StatusReady, api.StatusUp, api.StatusLost, api.StatusUnreg}; !slices.Contains(known, c.body.Status) {
 		return api.HeartbeatAnswer{}, api.Errorf(api.BadRequest, "%s: no status %q: one of %v", c.req.Name, c.body.Status, known)
 	}
-	hello := c.who.Hello
+	received, hello := lease.Now(), c.who.Hello
 	row := k.cfg.Store.State().Proxy(hello.Cluster, c.who.ID)
 	if row != nil && row.Incarnation != hello.Incarnation {
 		row = nil // of the process before this one
@@ -116,14 +144,17 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 			return api.HeartbeatAnswer{}, err
 		}
 	}
-	return k.proxyAnswer(c.who, c.body.Seq), nil
+	by := process{proxyHolder(hello.Cluster, c.who.ID), hello.Incarnation}
+	return k.lend(ctx, by, received, func(state *fsm.State, leaving bool) (api.HeartbeatAnswer, []string) {
+		return k.proxyAnswer(state, c.who, c.body.Seq, leaving)
+	})
 }
 
 // followProxy proposes what a heartbeat changed: lost proxies that are heard
 // again, ready ones that are up now, and what configuration is applied.
 func (k *Keeper) followProxy(ctx context.Context, row *fsm.Proxy, beat api.ProxyHeartbeatRequest) error {
 	if beat.Status == fsm.StatusUnreg { // it was told to leave; the list is behind
-		return k.unregister(ctx, &wire.Request{}, row.Cluster, row.ID, "it says so", true)
+		return k.unregister(ctx, &wire.Request{}, row.Cluster, row.ID, "it says so", true, true)
 	}
 	if row.Status == fsm.StatusLost || (row.Status == fsm.StatusReady && beat.Status == api.StatusUp) {
 		if err := k.record(ctx, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusUp}); err != nil {
@@ -146,15 +177,19 @@ func (k *Keeper) followProxy(ctx context.Context, row *fsm.Proxy, beat api.Proxy
 
 // proxyAnswer is what a proxy is told: its status, the live configuration, and
 // what holds for each host group of its cluster (R4). One that is not on the
-// list is not asked in a switch, and so is told to hold.
-func (k *Keeper) proxyAnswer(who wire.Principal, seq uint64) api.HeartbeatAnswer {
-	state := k.cfg.Store.State()
+// list, or about to leave it, is not asked in a switch, and so is told to hold;
+// it has no lease. The groups that it may write to are returned as well.
+func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, leaving bool) (api.HeartbeatAnswer, []string) {
 	cluster := who.Hello.Cluster
-	answer := api.HeartbeatAnswer{Seq: seq, IntervalMS: k.cfg.HeartbeatInterval.Milliseconds(), Grants: []api.Grant{}}
+	answer := api.HeartbeatAnswer{Seq: seq, Grants: []api.Grant{}}
+	var counts []string
 	listed := false
 	if row := state.Proxy(cluster, who.ID); row != nil && row.Incarnation == who.Hello.Incarnation {
 		answer.Status = row.Status
-		listed = row.Status != fsm.StatusUnreg
+		listed = row.Status != fsm.StatusUnreg && !leaving
+	}
+	if listed {
+		answer.LeaseMS = k.times.Lease.Milliseconds()
 	}
 	if live := state.LiveConfig(cluster); live != nil {
 		answer.ConfVersion = live.ConfigID
@@ -164,9 +199,12 @@ func (k *Keeper) proxyAnswer(who wire.Principal, seq uint64) api.HeartbeatAnswer
 			one := grant(state, g)
 			one.Open = one.Open && listed
 			answer.Grants = append(answer.Grants, one)
+			if one.Open { // R4: in a held group nothing is renewed
+				counts = append(counts, g.Name)
+			}
 		}
 	}
-	return answer
+	return answer, counts
 }
 
 // grant is what a proxy is told of a group. It is open only in the steps in

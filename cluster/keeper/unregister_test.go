@@ -46,7 +46,7 @@ func TestUnregister(t *testing.T) {
 func TestProxyLeaves(t *testing.T) {
 	f := world(t, 1, plainDocument, tuning{})
 	p1, p2 := f.proxies[0], f.proxies[1]
-	if err := send(t, p1.client, api.ProxyUnregister, nil, api.ProxyUnregisterRequest{Reason: "SIGTERM"}, nil); err != nil {
+	if err := send(t, p1.client, api.ProxyUnregister, nil, api.ProxyUnregisterRequest{Reason: "SIGTERM", Released: true}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if row := f.state().Proxy("shop", "p1"); row.Status != api.StatusUnreg || row.Reason != "SIGTERM" {

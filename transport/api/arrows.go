@@ -209,6 +209,9 @@ type StopWritingProxyDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Index     int        `json:"index"`
 	Primary   Datasource `json:"primary,omitzero"`
+	// Sever: in a failover nothing is waited for. Backend connections to the
+	// primary are closed, what was in flight is answered with an unknown outcome.
+	Sever bool `json:"sever,omitempty"`
 }
 
 // RecoverWritingProxyDatasourceRequest lets the held writes go on.

@@ -1,0 +1,79 @@
+package keeper
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/zerokeeper/zero/transport/api"
+)
+
+// proofs shares one proof of leadership among all heartbeats that wait for one.
+// Whoever comes while a proof is under way waits for the next one: an entry that
+// was proposed before a heartbeat came in proves nothing for it (R1).
+type proofs struct {
+	mu   sync.Mutex
+	next *proof
+	kick chan struct{}
+}
+
+type proof struct {
+	done chan struct{}
+	err  error
+}
+
+func newProofs() *proofs {
+	return &proofs{next: &proof{done: make(chan struct{})}, kick: make(chan struct{}, 1)}
+}
+
+// await waits for a proof that begins after the call.
+func (p *proofs) await(ctx context.Context) error {
+	p.mu.Lock()
+	mine := p.next
+	p.mu.Unlock()
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return api.Errorf(api.NotReady, "leadership was not proven in time: %v", ctx.Err())
+	}
+}
+
+// begin takes the proof that those who wait now wait for.
+func (p *proofs) begin() *proof {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	mine := p.next
+	p.next = &proof{done: make(chan struct{})}
+	return mine
+}
+
+// proveLeadership serves the heartbeats of one term. An entry is written only
+// when one waits, and at most one per half of a heartbeat's interval: those that
+// are answered together come again together, a moment apart, for which the first
+// is made to wait.
+func (k *Keeper) proveLeadership(ctx context.Context) {
+	gap, gather := k.cfg.HeartbeatInterval/2, k.cfg.HeartbeatInterval/80
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			mine := k.proofs.begin()
+			mine.err = api.Errorf(api.NoLeader, "this keeper does not lead any more")
+			close(mine.done)
+			return
+		case <-k.proofs.kick:
+		}
+		pause(ctx, max(gather, gap-time.Since(last)))
+		last = time.Now()
+		mine := k.proofs.begin()
+		attempt, cancel := context.WithTimeout(ctx, k.times.Lease)
+		_, mine.err = k.cfg.Store.Linearizable(attempt)
+		cancel()
+		close(mine.done)
+	}
+}
