@@ -92,6 +92,11 @@ type Settings struct {
 	DrainTimeout    int64
 	FenceTimeout    int64
 	PushWhenFail    bool
+	AutoFailover    bool
+	Policy          string   // lossless (also when empty) or available
+	Probes          int      // that fail in a row before the primary counts as gone
+	Prefer          []string // addresses, the best candidate first
+	Never           []string // addresses that never become the primary by themselves
 }
 
 // Switch is the record of one switch.
@@ -122,7 +127,43 @@ type Switch struct {
 	Abort       string // why an operator wants it undone
 	Code        uint16
 	Error       string
+
+	Policy     string     // of a failover: PolicyLossless or PolicyAvailable
+	Any        bool       // the keeper chooses To, for good at the commit
+	Prepared   []Prepared // candidates (R13)
+	Stopped    []Stopped  // how each proxy came to write no more
+	Fenced     string     // how the old primary did
+	Replicas   []Replica  // what each had when it stopped to receive (R19)
+	MayBeLost  string     // what a commit under PolicyAvailable may lose
+	Supersedes string     // the switch that it took the place of (R23)
 }
+
+// Prepared is a candidate whose agent confirmed that it is prepared.
+type Prepared struct {
+	Address     string
+	Incarnation string
+}
+
+// Stopped is how one proxy came to write no more.
+type Stopped struct {
+	Proxy string
+	How   string
+	Note  string
+}
+
+// Replica is what one replica had when it stopped to receive.
+type Replica struct {
+	Address  string
+	Stopped  bool
+	Received string
+	Note     string
+}
+
+// Policies of a failover.
+const (
+	PolicyLossless  = "lossless"
+	PolicyAvailable = "available"
+)
 
 // Step is one state that a switch was in.
 type Step struct {
@@ -205,6 +246,7 @@ const (
 	StateDone        = "done"
 	StateRollingBack = "rolling-back"
 	StateRolledBack  = "rolled-back"
+	StateSuperseded  = "superseded" // after the commit, by a failover of what it committed (R23)
 )
 
 // Steps of a stamp (switch-safety R8).

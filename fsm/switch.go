@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -51,12 +52,14 @@ var stampStep = map[string]uint8{
 }
 
 // IsOpen reports whether the switch is not over.
-func (s *Switch) IsOpen() bool { return s.State != StateDone && s.State != StateRolledBack }
+func (s *Switch) IsOpen() bool {
+	return s.State != StateDone && s.State != StateRolledBack && s.State != StateSuperseded
+}
 
 // Committed reports whether the commit point was passed.
 func (s *Switch) Committed() bool {
 	switch s.State {
-	case StatePromoting, StateSwitching, StateRecovering, StateRepointing, StateDone:
+	case StatePromoting, StateSwitching, StateRecovering, StateRepointing, StateDone, StateSuperseded:
 		return true
 	}
 	return false
@@ -74,6 +77,9 @@ type RequestSwitch struct {
 	Reason      string
 	RequestedBy string
 	ByOperator  bool
+
+	Policy string // of a failover; empty: the group's
+	Any    bool   // in a failover: To is where the choice stands, the commit names the one that it fell on
 }
 
 func (*RequestSwitch) commandType() Type { return typeRequestSwitch }
@@ -83,7 +89,8 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 	if old == nil || old.Removed {
 		return nil, refuse(CodeKeyMissing, "no host group %q", c.Group)
 	}
-	if r := c.check(old, t.header.Time); r != nil {
+	superseding := t.superseding(c, old)
+	if r := c.check(old, superseding, t.header.Time); r != nil {
 		return nil, r
 	}
 	g := *old
@@ -97,11 +104,12 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 		Members: g.Datasources, Settings: g.Settings,
 		Steps: []Step{{State: StateRequested, Time: t.header.Time, Term: t.term}},
 	}
-	if a := first[Agent](t.Txn, tableAgents, key(s.FromAddress)); a != nil {
-		s.FromServer = a.ServerID
+	s.FromServer, s.ToServer = t.serverID(s.FromAddress), t.serverID(s.ToAddress)
+	if c.Kind == KindFailover {
+		s.Any, s.Policy = c.Any, cmp.Or(c.Policy, g.Settings.Policy, PolicyLossless)
 	}
-	if a := first[Agent](t.Txn, tableAgents, key(s.ToAddress)); a != nil {
-		s.ToServer = a.ServerID
+	if g.OpenSwitch != "" {
+		t.supersede(&g, s)
 	}
 	g.OpenSwitch = s.ID
 	t.put(tableGroups, &g)
@@ -110,14 +118,54 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 	return []byte(s.ID), nil
 }
 
-// check is why a switch of group g is refused now (original, C2).
-func (c *RequestSwitch) check(g *HostGroup, now int64) *Refusal {
+func (t *txn) serverID(address string) string {
+	if a := first[Agent](t.Txn, tableAgents, key(address)); a != nil {
+		return a.ServerID
+	}
+	return ""
+}
+
+// supersede ends the group's open switch, which has passed its commit point, in
+// favour of s (R23): never by turning back. The group stays held.
+func (t *txn) supersede(g *HostGroup, s *Switch) {
+	old := *first[Switch](t.Txn, tableSwitches, key(g.OpenSwitch))
+	old.State = StateSuperseded
+	old.Steps = append(slices.Clone(old.Steps), Step{State: StateSuperseded, Time: t.header.Time, Term: t.term})
+	old.Error = "superseded by " + s.ID
+	t.put(tableSwitches, &old)
+	s.Supersedes = old.ID
+	g.LastSwitch = old.ID
+	g.Step = heldStep(s, StepRequested)
+}
+
+// heldStep is the step of the stamp. What supersedes a switch found the group
+// held, on a primary that may never have been promoted, and holds it on.
+func heldStep(s *Switch, step uint8) uint8 {
+	if s.Supersedes != "" && step == StepRequested {
+		return StepStopping
+	}
+	return step
+}
+
+// superseding reports whether c may take the place of the open switch of g.
+func (t *txn) superseding(c *RequestSwitch, g *HostGroup) bool {
+	open := first[Switch](t.Txn, tableSwitches, key(g.OpenSwitch))
+	return open != nil && c.Kind == KindFailover && open.Committed() && c.From == g.Writable
+}
+
+// check is why a switch of group g is refused now (original, C2). An open
+// switch that is superseded has not ended: there is no cooldown.
+func (c *RequestSwitch) check(g *HostGroup, superseding bool, now int64) *Refusal {
 	switch n := len(g.Datasources); {
+	case c.Any && c.Kind != KindFailover:
+		return refuse(CodeInvalidSwitch, "only in a failover the new primary is chosen: name the index to switch to")
+	case c.Policy != "" && c.Policy != PolicyLossless && c.Policy != PolicyAvailable:
+		return refuse(CodeInvalidSwitch, "no policy %q: %s or %s", c.Policy, PolicyLossless, PolicyAvailable)
 	case c.Kind != KindPlanned && c.Kind != KindFailover:
 		return refuse(CodeInvalidSwitch, "no switch of kind %q", c.Kind)
 	case c.From < 0 || c.From >= n || c.To < 0 || c.To >= n:
 		return refuse(CodeInvalidSwitch, "host group %s has the indexes 0 to %d: cannot switch from %d to %d", g.Name, n-1, c.From, c.To)
-	case g.OpenSwitch != "":
+	case g.OpenSwitch != "" && !superseding:
 		return refuse(CodeSwitchInProgress, "switch %s of host group %s is in progress: wait for it, or abort it", g.OpenSwitch, g.Name)
 	case c.From == c.To:
 		return refuse(CodeInvalidSwitch, "host group %s: from and to are both %d", g.Name, c.To)
@@ -125,6 +173,9 @@ func (c *RequestSwitch) check(g *HostGroup, now int64) *Refusal {
 		return refuse(CodeInvalidSwitch, "host group %s: the writable index is %d (%s), not %d", g.Name, g.Writable, g.Datasources[g.Writable], c.From)
 	case !g.Settings.EnableSwitch && !c.ByOperator:
 		return refuse(CodeInvalidSwitch, "host group %s: enable_switch is false, only an operator may switch", g.Name)
+	}
+	if superseding {
+		return nil
 	}
 	if wait := g.LastEnd + g.Settings.Cooldown - now; g.LastEnd != 0 && wait > 0 {
 		return refuse(CodeTooFrequent, "switch %s of host group %s ended %s ago: the next is allowed in %s (switch.frequency)", g.LastSwitch, g.Name,
@@ -170,6 +221,13 @@ type AdvanceSwitch struct {
 	Incarnation string
 	Code        uint16 // of the outcome, to rolling-back or rolled-back
 	Error       string
+
+	Prepared  []Prepared
+	Stopped   []Stopped
+	Fenced    string
+	Replicas  []Replica
+	MayBeLost string
+	Chosen    string // with the commit of a switch whose To is any: the datasource it fell on
 }
 
 func (*AdvanceSwitch) commandType() Type { return typeAdvanceSwitch }
@@ -194,22 +252,44 @@ func (c *AdvanceSwitch) apply(t *txn) ([]byte, *Refusal) {
 		return nil, refuse(CodeInvalidSwitch, "switch %s was aborted: %s", c.ID, old.Abort)
 	}
 	s, g := *old, *group
+	if r := c.choose(t, &s); r != nil {
+		return nil, r
+	}
 	s.State = c.To
 	s.Steps = slices.Clone(old.Steps)
 	s.Steps[len(s.Steps)-1].Note = clip(c.Note)
 	s.Steps = append(s.Steps, Step{State: c.To, Time: t.header.Time, Term: t.term})
 	c.fill(&s)
-	g.Step = stampStep[c.To]
+	g.Step = heldStep(&s, stampStep[c.To])
 	switch c.To {
 	case StatePromoting: // the commit point
 		g.Writable, g.Committed = s.To, s.Generation
 	case StateDone, StateRolledBack:
 		g.OpenSwitch, g.LastSwitch = "", s.ID
-		g.LastEnd = t.header.Time
+		// A failover that was given up before it touched anything is not a switch to
+		// cool down from: the primary may be gone a moment later.
+		if s.Kind != KindFailover || c.From != StateRequested && c.From != StatePreflight && c.From != StateVoting {
+			g.LastEnd = t.header.Time
+		}
 	}
 	t.put(tableSwitches, &s)
 	t.put(tableGroups, &g)
 	return nil, nil
+}
+
+// choose makes the datasource that the commit names the new primary. It must be
+// one that was prepared for this switch (R13).
+func (c *AdvanceSwitch) choose(t *txn, s *Switch) *Refusal {
+	if c.Chosen == "" || c.Chosen == s.ToAddress {
+		return nil
+	}
+	prepared := slices.ContainsFunc(s.Prepared, func(p Prepared) bool { return p.Address == c.Chosen })
+	index := slices.Index(s.Members, c.Chosen)
+	if c.To != StatePromoting || !s.Any || !prepared || index < 0 || index == s.From {
+		return refuse(CodeInvalidSwitch, "switch %s: %s cannot be chosen: it was not prepared for it", s.ID, c.Chosen)
+	}
+	s.To, s.ToAddress, s.ToServer = index, c.Chosen, t.serverID(c.Chosen)
+	return nil
 }
 
 // fill takes over what the transition brings.
@@ -225,6 +305,21 @@ func (c *AdvanceSwitch) fill(s *Switch) {
 	}
 	if c.Incarnation != "" {
 		s.Incarnation = c.Incarnation
+	}
+	if len(c.Prepared) > 0 {
+		s.Prepared = c.Prepared
+	}
+	if len(c.Stopped) > 0 {
+		s.Stopped = c.Stopped
+	}
+	if len(c.Replicas) > 0 {
+		s.Replicas = c.Replicas
+	}
+	if c.Fenced != "" {
+		s.Fenced = c.Fenced
+	}
+	if c.MayBeLost != "" {
+		s.MayBeLost = clip(c.MayBeLost)
 	}
 	if c.Code != 0 {
 		s.Code, s.Error = c.Code, clip(c.Error)

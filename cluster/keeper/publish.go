@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
@@ -175,7 +176,12 @@ func settings(parsed *conf.Config, g *conf.HostGroup) fsm.Settings {
 		NeedBinlogCheck: s.NeedBinlogCheck, SafeBinlogDelay: s.SafeBinlogDelay, BinlogWait: int64(s.BinlogWaitTime),
 		Cooldown: int64(s.Frequency), DrainTimeout: int64(s.DrainTimeout), FenceTimeout: int64(s.FenceTimeout),
 		PushWhenFail: parsed.PushWhenFail,
+		AutoFailover: s.AutoFailover, Policy: s.Policy, Probes: s.PingCount, Prefer: commaList(s.Prefer), Never: commaList(s.Never),
 	}
+}
+
+func commaList(list string) []string {
+	return slices.DeleteFunc(strings.Split(list, ","), func(s string) bool { return s == "" })
 }
 
 // warningsOf is what the pusher should know of a configuration that is

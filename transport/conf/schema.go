@@ -80,6 +80,11 @@ var schema = []Key{
 	integer("switch.max_held", 10000, 1, 1000000, "requests", "Requests that one proxy holds for one host group; more fail at once."),
 	integer("switch.max_held_bytes", 64<<20, 1<<20, 4<<30, "bytes", "Size of the requests that one proxy holds for one host group; more fail at once."),
 
+	boolean("switch.auto_failover", "false", "Let proxies and the keepers' detector replace a primary that is gone. Without it an operator does."),
+	text("switch.policy", PolicyLossless, PolicyLossless+" or "+PolicyAvailable, "What a failover may lose: nothing (it is refused when an acknowledged write might be missing), or what the best replica that is left does not have (recorded)."),
+	text("switch.prefer", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary in a failover rather than others that are as far, the best first."),
+	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
+
 	{Path: "host_groups", Kind: KindList, Default: "required", Range: fmt.Sprintf("1 to %d host groups", MaxHostGroups), Doc: "The host groups."},
 	text("host_groups[].name", "required", nameRange+", unique", "Name of the host group."),
 	addresses("host_groups[].write", "required", fmt.Sprintf("1 to %d datasources, each in one host group only", MaxDatasources), "The datasources that can be the primary, as ip:port, name:port or [ipv6]:port. The index of a datasource is its place here."),

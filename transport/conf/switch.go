@@ -1,6 +1,9 @@
 package conf
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Switch has the rules and times of a datasource switch.
 type Switch struct {
@@ -33,7 +36,20 @@ type Switch struct {
 	// MaxHeld and MaxHeldBytes bound what one proxy holds for one host group.
 	MaxHeld      int
 	MaxHeldBytes int64
+	// AutoFailover: proxies and the keeper's detector may fail over without an
+	// operator. Policy is PolicyLossless or PolicyAvailable. Prefer are the datasources
+	// that become the primary rather than others, the best first; Never are those
+	// that do only if an operator names them. Both are addresses with commas between.
+	AutoFailover  bool
+	Policy        string
+	Prefer, Never string
 }
+
+// Policies of a failover: what it may lose.
+const (
+	PolicyLossless  = "lossless"
+	PolicyAvailable = "available"
+)
 
 // DefaultSwitch has the rules of a document without a switch section.
 func DefaultSwitch() Switch { return switchValues{}.resolve() }
@@ -47,6 +63,10 @@ type switchValues struct {
 	safeLoad                                 optional[float64]
 	binlogWaitTime, frequency, pingInterval  optional[time.Duration]
 	drainTimeout, holdTimeout, fenceTimeout  optional[time.Duration]
+
+	autoFailover  optional[bool]
+	policy        optional[string]
+	prefer, never optional[string]
 }
 
 const maxLoad = 10000
@@ -68,6 +88,10 @@ func readSwitch(m *mapping) switchValues {
 		holdTimeout:      m.duration("hold_timeout"),
 		maxHeld:          m.integer("max_held"),
 		maxHeldBytes:     m.integer("max_held_bytes"),
+		autoFailover:     m.boolean("auto_failover"),
+		policy:           readPolicy(m),
+		prefer:           readServers(m, "prefer"),
+		never:            readServers(m, "never"),
 	}
 }
 
@@ -78,6 +102,37 @@ func readSafeLoad(m *mapping) optional[float64] {
 		return optional[float64]{}
 	}
 	return load
+}
+
+func readPolicy(m *mapping) optional[string] {
+	policy, ok := m.text("policy")
+	if ok && policy != PolicyLossless && policy != PolicyAvailable {
+		m.fail("policy", "is %q; must be %s", policy, m.key("policy").Range)
+		ok = false
+	}
+	return optional[string]{set: ok, value: policy}
+}
+
+// readServers is a comma list of addresses, as they stand in write.
+func readServers(m *mapping, name string) optional[string] {
+	list, ok := m.text(name)
+	if !ok {
+		return optional[string]{}
+	}
+	entries := strings.Split(list, ",")
+	if len(entries) > MaxDatasources {
+		m.fail(name, "has %d entries; at most %d are allowed", len(entries), MaxDatasources)
+		return optional[string]{}
+	}
+	for i, entry := range entries {
+		ds, err := ParseDatasource(strings.TrimSpace(entry))
+		if err != nil {
+			m.fail(name, "%s", err)
+			return optional[string]{}
+		}
+		entries[i] = ds.Address
+	}
+	return given(strings.Join(entries, ","))
 }
 
 // over lays v over base.
@@ -98,6 +153,10 @@ func (v switchValues) over(base switchValues) switchValues {
 		holdTimeout:      v.holdTimeout.over(base.holdTimeout),
 		maxHeld:          v.maxHeld.over(base.maxHeld),
 		maxHeldBytes:     v.maxHeldBytes.over(base.maxHeldBytes),
+		autoFailover:     v.autoFailover.over(base.autoFailover),
+		policy:           v.policy.over(base.policy),
+		prefer:           v.prefer.over(base.prefer),
+		never:            v.never.over(base.never),
 	}
 }
 
@@ -119,6 +178,10 @@ func (v switchValues) resolve() Switch {
 		FenceTimeout:     v.fenceTimeout.or(presetTime("switch.fence_timeout")),
 		MaxHeld:          int(v.maxHeld.or(preset("switch.max_held"))),
 		MaxHeldBytes:     v.maxHeldBytes.or(preset("switch.max_held_bytes")),
+		AutoFailover:     v.autoFailover.or(false),
+		Policy:           v.policy.or(PolicyLossless),
+		Prefer:           v.prefer.or(""),
+		Never:            v.never.or(""),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s
