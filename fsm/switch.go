@@ -171,6 +171,8 @@ func (c *RequestSwitch) check(g *HostGroup, superseding bool, now int64) *Refusa
 		return refuse(CodeInvalidSwitch, "host group %s: from and to are both %d", g.Name, c.To)
 	case c.From != g.Writable:
 		return refuse(CodeInvalidSwitch, "host group %s: the writable index is %d (%s), not %d", g.Name, g.Writable, g.Datasources[g.Writable], c.From)
+	case c.Kind == KindFailover && !g.Settings.AutoFailover && !c.ByOperator:
+		return refuse(CodeInvalidSwitch, "host group %s: auto_failover is false, only an operator may fail over", g.Name)
 	case !g.Settings.EnableSwitch && !c.ByOperator:
 		return refuse(CodeInvalidSwitch, "host group %s: enable_switch is false, only an operator may switch", g.Name)
 	}

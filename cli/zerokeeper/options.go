@@ -10,6 +10,7 @@ import (
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cli/daemon/settings"
 	"github.com/zerokeeper/zero/cluster"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // options are the keeper's flags.
@@ -23,7 +24,7 @@ type options struct {
 	dev       bool
 	profile   string
 
-	lostAfter, removeAfter, sessionIdle time.Duration
+	lease, lostAfter, removeAfter, sessionIdle time.Duration
 
 	snapshotEntries, trailingEntries uint64
 	snapshotInterval                 time.Duration
@@ -36,7 +37,7 @@ type options struct {
 
 func (o *options) app() daemon.App {
 	o.listen, o.profile, o.expect = "127.0.0.1:7001", "default", 3
-	o.lostAfter, o.removeAfter, o.sessionIdle = 15*time.Second, 25*time.Second, time.Hour
+	o.lease, o.lostAfter, o.removeAfter, o.sessionIdle = lease.Default, 15*time.Second, 25*time.Second, time.Hour
 	storage := cluster.DefaultConfig()
 	o.snapshotEntries, o.trailingEntries, o.snapshotInterval = storage.SnapshotThreshold, storage.TrailingLogs, storage.SnapshotInterval
 	o.diskTimeout, o.diskReserve = storage.DiskTimeout, size(storage.DiskReserve)
@@ -63,6 +64,7 @@ func (o *options) app() daemon.App {
 			{Name: "trailing-entries", Value: &o.trailingEntries, Arg: "n", Usage: "how many log entries are kept behind a snapshot for keepers that are a little behind"},
 			{Name: "disk-timeout", Value: &o.diskTimeout, Arg: "duration", Usage: "how long one call of the log's store may take; after that the disk counts as hung, and the keeper exits with code 74 so that another leads"},
 			{Name: "disk-reserve", Value: &o.diskReserve, Arg: "size", Usage: "size of a file that is given up when the disk is full, and how much must be free for writes to be taken (64MiB; less on a small volume); 0 for none"},
+			{Name: "lease", Value: &o.lease, Arg: "duration", Usage: "how long a proxy may write, and a primary stay writable, without the keepers; a failover of a host that is lost waits as long; the same on each keeper"},
 			{Name: "lost-after", Value: &o.lostAfter, Arg: "duration", Usage: "silence after which a proxy or agent is lost; the same on each keeper"},
 			{Name: "remove-after", Value: &o.removeAfter, Arg: "duration", Usage: "silence after which one that is lost, or not up yet, is taken off the list; the same on each keeper"},
 			{Name: "session-idle", Value: &o.sessionIdle, Arg: "duration", Usage: "how long the answers of a client that went silent are remembered; the same on each keeper"},
@@ -101,9 +103,12 @@ func (o *options) validate() error {
 	if err != nil {
 		return fmt.Errorf("--raft-profile: %w", err)
 	}
+	if err := lease.For(o.lease).Validate(); err != nil {
+		return fmt.Errorf("--lease: %w", err)
+	}
 	switch {
-	case o.lostAfter < time.Second*6/5 || o.removeAfter < o.lostAfter: // three heartbeats of 400 ms
-		return fmt.Errorf("--lost-after %v, --remove-after %v: want at least 1.2s, and the second not below the first", o.lostAfter, o.removeAfter)
+	case o.lostAfter < 3*lease.For(o.lease).Beat || o.removeAfter < o.lostAfter:
+		return fmt.Errorf("--lost-after %v, --remove-after %v: want at least three heartbeats (%v), and the second not below the first", o.lostAfter, o.removeAfter, 3*lease.For(o.lease).Beat)
 	case o.snapshotEntries == 0 || o.trailingEntries == 0 || o.snapshotInterval < 5*time.Millisecond:
 		return fmt.Errorf("--snapshot-entries %d, --trailing-entries %d, --snapshot-interval %v: want numbers above 0 and at least 5ms", o.snapshotEntries, o.trailingEntries, o.snapshotInterval)
 	case o.diskTimeout < 3*timing.Election:

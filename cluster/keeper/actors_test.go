@@ -106,6 +106,12 @@ type actor struct {
 	readOnly bool // of an agent's server
 	prepared uint64
 	serverID string
+
+	dead      bool // an agent's server
+	receiving bool
+	received  string
+	applied   string
+	failing   bool // a proxy's probes of db0
 }
 
 // start connects an actor and waits until the leader can reach it.

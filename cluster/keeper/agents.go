@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -41,6 +42,11 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 		}
 		k.log.Info("agent up", "datasource", row.Address)
 	}
+	if g, i := k.cfg.Store.State().GroupOf(c.body.Address); c.body.Dead && g != nil && i == g.Writable && g.OpenSwitch == "" {
+		// It needs no lease, and is asked again at once: what it says a few times in a
+		// row is believed.
+		return api.HeartbeatAnswer{Seq: c.body.Seq, Status: fsm.StatusUp, IntervalMS: max(k.cfg.HeartbeatInterval.Milliseconds()/16, 1), Grants: []api.Grant{}}, nil
+	}
 	by := process{agentHolder(c.body.Address), hello.Incarnation}
 	return k.lend(ctx, by, received, func(state *fsm.State, _ bool) (api.HeartbeatAnswer, []string) {
 		return k.agentAnswer(state, c.body.Address, hello.Incarnation, c.body.Seq)
@@ -59,7 +65,7 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 	if g, _ := state.GroupOf(address); g != nil {
 		one := grant(state, g)
 		one.Open = agentOpen(g)
-		one.ReplicaSet = g.Datasources
+		one.ReplicaSet, one.Policy = g.Datasources, cmp.Or(g.Settings.Policy, fsm.PolicyLossless)
 		answer.Grants = append(answer.Grants, one)
 		if one.Open && one.Primary.Address == address {
 			counts = append(counts, g.Name)

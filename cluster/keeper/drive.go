@@ -83,6 +83,8 @@ const refusedPause = 50 * time.Millisecond
 // drive takes a switch from the state that it is in to its end, or until the
 // term is over: the next leader goes on from the record.
 func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
+	ctx, superseded := context.WithCancel(ctx) // ends what outlives a step as well
+	defer superseded()
 	d := &driver{Keeper: k, term: term, id: id}
 	defer d.work.Wait()
 	for ctx.Err() == nil {
@@ -100,7 +102,11 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 			return
 		}
 		began := time.Now()
-		out := d.run(ctx, s, step)
+		out := d.run(ctx, superseded, s, step)
+		if now := k.cfg.Store.State().Switch(id); now != nil && now.State == fsm.StateSuperseded {
+			d.over(ctx, now)
+			return
+		}
 		if ctx.Err() != nil {
 			return // another leader goes on: what this one did not finish is not failed
 		}
@@ -108,30 +114,38 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 	}
 }
 
-// run takes one step. Before the commit an operator's abort cuts it short.
-func (d *driver) run(ctx context.Context, s *fsm.Switch, step func(*driver, context.Context, *fsm.Switch) outcome) outcome {
-	if s.Committed() || s.State == fsm.StateRollingBack {
-		return step(d, ctx, s)
-	}
-	ctx, cancel := context.WithCancel(ctx)
+// run takes one step. Before the commit an operator's abort cuts it short, after
+// it a failover that supersedes the switch (R23).
+func (d *driver) run(ctx context.Context, superseded func(), s *fsm.Switch, step func(*driver, context.Context, *fsm.Switch) outcome) outcome {
+	watching, done := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	defer watch.Wait()
-	defer cancel()
+	defer done()
+	undoable := !s.Committed() && s.State != fsm.StateRollingBack
+	stepping := ctx
+	if undoable {
+		stepping = watching
+	}
 	watch.Go(func() {
 		for {
 			changed := d.cfg.Store.Changed()
-			if d.aborted() != nil {
-				cancel()
+			now := d.cfg.Store.State().Switch(d.id)
+			switch {
+			case undoable && d.aborted() != nil:
+				done()
+				return
+			case now != nil && now.State == fsm.StateSuperseded:
+				superseded()
 				return
 			}
 			select {
-			case <-ctx.Done():
+			case <-watching.Done():
 				return
 			case <-changed:
 			}
 		}
 	})
-	return step(d, ctx, s)
+	return step(d, stepping, s)
 }
 
 // advance proposes what a step brought. Whatever becomes of that, the record
@@ -217,6 +231,10 @@ func (d *driver) requested(context.Context, *fsm.Switch) outcome {
 // over is called when the switch has ended: proxies of one that was rolled back
 // are told to write again, without waiting for their heartbeats.
 func (d *driver) over(ctx context.Context, s *fsm.Switch) {
+	if s.State == fsm.StateSuperseded {
+		d.log.Warn("switch superseded", "switch", s.ID, "group", s.Group, "reason", s.Error)
+		return
+	}
 	if s.State != fsm.StateRolledBack {
 		d.log.Info("switch done", "switch", s.ID, "group", s.Group, "primary", s.ToAddress)
 		return

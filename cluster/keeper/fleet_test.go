@@ -142,7 +142,7 @@ func (m *member) closed(inv *wire.Invoker, _ error) {
 // would. The one before must have been stopped.
 func (m *member) replaceKeeper() {
 	m.t.Helper()
-	cfg := Config{Store: m.node, Group: m.node, Leadership: m.node, Peer: m.peers, Logger: m.log, Version: "test", Dev: true}
+	cfg := Config{Store: m.node, Group: m.node, Leadership: m.node, Peer: m.peers, Logger: m.log, Version: "test", Dev: true, HeartbeatInterval: 40 * time.Millisecond}
 	if m.tuning.config != nil {
 		m.tuning.config(&cfg)
 	}

@@ -28,6 +28,7 @@ type proxyBeat struct {
 type agentBeat struct {
 	at   time.Time
 	beat api.AgentHeartbeatRequest
+	dead int // beats in a row that said so
 }
 
 func newPresence() *presence {
@@ -52,7 +53,22 @@ func (p *presence) beatProxy(key string, beat api.ProxyHeartbeatRequest) {
 func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.agents[address] = agentBeat{now(), beat}
+	dead := 0
+	if beat.Dead {
+		dead = p.agents[address].dead + 1
+	}
+	p.agents[address] = agentBeat{now(), beat, dead}
+}
+
+// deadBeats is how many beats in a row said that the server of an agent is dead,
+// and how long ago the last came.
+func (p *presence) deadBeats(address string) (dead int, age time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b, ok := p.agents[address]; ok {
+		return b.dead, time.Since(b.at)
+	}
+	return 0, time.Since(p.since)
 }
 
 // proxy is the last beat of a proxy and its age; heard is false when none came

@@ -36,11 +36,14 @@ func TestFailureBeforeCommit(t *testing.T) {
 				f.proxies[1].on(api.StopWritingProxyDatasource, f.refusesLast(api.IdentityMismatch, "another configuration"))
 			}},
 		{name: "a proxy does not answer", state: fsm.StateStopping, code: api.ProxyNotStopped, says: "proxy p2",
-			fail: func(f *fleet) { f.proxies[1].on(api.StopWritingProxyDatasource, silent) }},
+			fail: func(f *fleet) {
+				f.proxies[1].on(api.StopWritingProxyDatasource, silent)
+				f.t.Cleanup(f.proxies[1].keepBeating())
+			}},
 		{name: "the old primary cannot be fenced", state: fsm.StateFencing, code: api.FenceFailed, says: "fence " + db0,
 			fail: func(f *fleet) { f.agents[0].on(api.FenceDatasource, refuses(api.FenceTimeout, "locked")) }},
 		{name: "the old primary's agent does not answer", state: fsm.StateFencing, code: api.FenceFailed, says: "fence " + db0,
-			fail: func(f *fleet) { f.agents[0].on(api.FenceDatasource, silent) }},
+			fail: func(f *fleet) { f.agents[0].on(api.FenceDatasource, silent); f.t.Cleanup(f.agents[0].keepBeating()) }},
 		{name: "the old primary stays writable", state: fsm.StateFencing, code: api.FenceFailed, says: "did not confirm",
 			fail: func(f *fleet) {
 				f.agents[0].on(api.FenceDatasource, says(api.AgentState{ReadOnly: false, Binlog: &api.Binlog{}}))

@@ -17,6 +17,9 @@ import (
 func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 	ctx, cancel := context.WithTimeout(ctx, 2*d.cfg.CallTimeout)
 	defer cancel()
+	if failover(s) {
+		return d.preflighted(d.examineFailover(ctx, s))
+	}
 	d.gather(ctx, s)
 	checks := []fsm.Check{d.checkProxies(s)}
 	from, candidate := d.source(s), d.candidate(s)
@@ -27,6 +30,11 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 	} else {
 		checks = append(checks, d.checkLoad(ctx, s), d.checkBinlog(ctx, s))
 	}
+	return d.preflighted(checks)
+}
+
+// preflighted is the outcome of a preflight with these rules.
+func (d *driver) preflighted(checks []fsm.Check) outcome {
 	out := next(fsm.StateVoting, "")
 	if err := d.aborted(); err != nil {
 		out = undo(fsm.StateRolledBack, err)
@@ -47,6 +55,10 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 			code = api.LoadFetchFailed
 		case ruleBinlog:
 			code = api.BinlogInconsistent
+		case ruleGone:
+			code = api.PrimaryAlive
+		case ruleReplicas:
+			code = api.MayLoseWrites
 		}
 		out = undo(fsm.StateRolledBack, api.Errorf(code, "%d of %d preflight rules failed, first %q: %s", failed, len(checks), checks[i].Rule, detailOf(checks[i])))
 	}
@@ -251,6 +263,7 @@ func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
 		asked   int
 		yes     int
 		failure error
+		began   = time.Now()
 	)
 	for _, p := range d.cfg.Store.State().Proxies(s.Cluster) {
 		if p.Status == fsm.StatusUnreg {
@@ -259,6 +272,9 @@ func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
 		asked++
 		all.Go(func() {
 			v := d.vote(ctx, s, p)
+			for end := began.Add(d.waits.grace); failover(s) && !v.Vote && time.Now().Before(end) && ctx.Err() == nil; v = d.vote(ctx, s, p) {
+				pause(ctx, votePause) // its own probes may be a moment behind
+			}
 			_, err := refused(d.cfg.Store.ProposeInTerm(ctx, d.term, fsm.Header{}, &fsm.CastVote{Generation: s.Generation, Vote: v}))
 			mu.Lock()
 			defer mu.Unlock()
@@ -285,6 +301,9 @@ func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
 	out.VoteRule = rule
 	return out
 }
+
+// votePause is the pause before a proxy is asked again in a failover.
+const votePause = 50 * time.Millisecond
 
 // vote is one proxy's vote, or why there is none.
 func (d *driver) vote(ctx context.Context, s *fsm.Switch, p *fsm.Proxy) fsm.Vote {

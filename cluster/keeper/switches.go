@@ -18,8 +18,12 @@ func (k *Keeper) ClusterDatasourcesSwitchProcessor(ctx context.Context, c *call[
 	if g := k.cfg.Store.State().Group(c.body.HostGroup); !byOperator && g != nil && g.Cluster != c.who.Hello.Cluster {
 		return none{}, api.Errorf(api.Forbidden, "host group %s belongs to cluster %s, the proxy %s to %s", g.Name, g.Cluster, c.who.ID, c.who.Hello.Cluster)
 	}
+	kind := c.body.Kind
+	if kind == "" {
+		kind = k.usualKind(c.body.HostGroup, byOperator)
+	}
 	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
-		Group: c.body.HostGroup, From: c.body.FromIndex, To: c.body.ToIndex, Kind: fsm.KindPlanned,
+		Group: c.body.HostGroup, From: c.body.FromIndex, To: c.body.ToIndex, Kind: kind,
 		Reason: c.body.Reason, RequestedBy: c.who.Role + " " + c.who.ID, ByOperator: byOperator,
 	})
 	if err != nil {
@@ -39,6 +43,21 @@ func (k *Keeper) ClusterDatasourcesSwitchProcessor(ctx context.Context, c *call[
 	return none{}, nil
 }
 
+// usualKind is what one asks for who does not say so: a proxy that knows only the
+// seed asks because its probes failed. If the primary's agent does not say that
+// its server is alive, that is a failover.
+func (k *Keeper) usualKind(group string, byOperator bool) string {
+	state := k.cfg.Store.State()
+	g := state.Group(group)
+	if byOperator || g == nil || g.Removed || !g.Settings.AutoFailover {
+		return fsm.KindPlanned
+	}
+	if e := k.evidenceOf(state, g); e.dead == 0 && e.silent <= e.lease {
+		return fsm.KindPlanned
+	}
+	return fsm.KindFailover
+}
+
 // requestSwitch opens a switch and starts to drive it.
 func (k *Keeper) requestSwitch(ctx context.Context, req *wire.Request, request *fsm.RequestSwitch) (string, error) {
 	if err := k.leads(); err != nil {
@@ -46,6 +65,17 @@ func (k *Keeper) requestSwitch(ctx context.Context, req *wire.Request, request *
 	}
 	if request.Reason == "" {
 		return "", api.Errorf(api.BadRequest, "a switch needs a reason: it is what the others will read")
+	}
+	if request.To == api.AnyIndex && request.Kind == fsm.KindFailover {
+		g := k.cfg.Store.State().Group(request.Group)
+		if g == nil || g.Removed {
+			return "", api.Errorf(api.KeyMissing, "no host group %q", request.Group)
+		}
+		to, err := k.provisional(g)
+		if err != nil {
+			return "", err
+		}
+		request.To, request.Any = to, true
 	}
 	result, err := k.propose(ctx, req, request)
 	if err != nil {
@@ -88,7 +118,7 @@ func (k *Keeper) switchStart(ctx context.Context, c *call[api.SwitchStartRequest
 		from = g.Writable
 	}
 	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
-		Group: c.body.HostGroup, From: from, To: c.body.ToIndex, Kind: fsm.KindPlanned,
+		Group: c.body.HostGroup, From: from, To: c.body.ToIndex, Kind: cmp.Or(c.body.Kind, fsm.KindPlanned), Policy: c.body.Policy,
 		Reason: c.body.Reason, RequestedBy: "operator " + c.who.ID, ByOperator: true,
 	})
 	if err != nil {

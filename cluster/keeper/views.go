@@ -96,6 +96,13 @@ func viewSwitch(state *fsm.State, s *fsm.Switch) api.Switch {
 	if s.Position != (fsm.Position{}) {
 		view.Position = &api.Binlog{File: s.Position.File, Position: s.Position.Pos, GTIDBinlogPos: s.Position.GTIDPos, GTIDBinlogState: s.Position.GTIDState}
 	}
+	view.Policy, view.Fenced, view.MayBeLost, view.Supersedes = s.Policy, s.Fenced, s.MayBeLost, s.Supersedes
+	for _, p := range s.Stopped {
+		view.Proxies = append(view.Proxies, api.SwitchProxy(p))
+	}
+	for _, r := range s.Replicas {
+		view.Replicas = append(view.Replicas, api.SwitchReplica(r))
+	}
 	for _, v := range state.Votes(s.ID) {
 		vote := api.SwitchVote{Proxy: v.Proxy, NoAnswer: v.NoAnswer, ProxyVote: api.ProxyVote{
 			Vote: v.Vote, HostGroup: s.Group, FromIndex: v.FromIndex, ToIndex: v.ToIndex, Failures: v.Failures, Error: v.Error, TargetReachable: v.TargetReachable,

@@ -61,7 +61,7 @@ func world(t *testing.T, size int, content string, tune tuning) *fleet {
 // agent starts the agent of a read-only server and lets it beat once.
 func (f *fleet) agent(id, address, serverID string) *actor {
 	f.t.Helper()
-	a := &actor{id: id, hello: api.HelloRequest{Role: api.RoleAgent, ID: id, Address: address, Incarnation: id + "-1"}, readOnly: true, serverID: serverID}
+	a := &actor{id: id, hello: api.HelloRequest{Role: api.RoleAgent, ID: id, Address: address, Incarnation: id + "-1"}, readOnly: true, serverID: serverID, receiving: true, received: "0-1-99", applied: "0-1-98"}
 	a.usual = a.obeyAgent
 	f.start(a)
 	a.beat()
@@ -121,9 +121,17 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 	if a.hello.Role == api.RoleProxy {
 		name, body = api.ProxyHeartbeat, api.ProxyHeartbeatRequest{
 			ClusterName: "shop", Address: a.hello.Address, Status: a.status, ConfVersion: a.confVersion, ConfError: a.confError, Seq: a.seq, Incarnation: a.hello.Incarnation,
+			Probes: map[string]api.Probe{"orders": {Address: db0, Failures: map[bool]int{true: 9}[a.failing], Error: "2003 refused"}},
 		}
 	} else {
-		name, body = api.AgentHeartbeat, api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some"}
+		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead}
+		if a.readOnly {
+			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = db0, a.receiving, 5, a.received, a.applied
+		}
+		if !a.dead {
+			beat.MySQL.Status = 1
+		}
+		name, body = api.AgentHeartbeat, beat
 	}
 	seq := a.seq
 	a.mu.Unlock()
@@ -172,7 +180,15 @@ func (a *actor) obeyAgent(_ context.Context, g given) (any, error) {
 	case api.PrepareDatasource:
 		a.prepared = g.stamp.Generation
 	case api.FenceDatasource:
-		a.readOnly, state.Binlog = true, &binlog
+		if a.readOnly = true; !a.dead {
+			state.Binlog = &binlog
+		}
+	case api.StopReceivingDatasource:
+		a.receiving = false
+	case api.DrainDatasource:
+		a.applied = a.received
+	case api.ResumeDatasource:
+		a.receiving = true
 	case api.WaitPosition:
 		state.Binlog = &binlog
 	case api.PromoteDatasource, api.RestoreDatasource:
@@ -180,7 +196,8 @@ func (a *actor) obeyAgent(_ context.Context, g given) (any, error) {
 	case api.FollowDatasource:
 		a.readOnly = true
 	}
-	state.ReadOnly, state.Prepared = a.readOnly, a.prepared
+	state.ReadOnly, state.Prepared, state.Alive, state.Dead = a.readOnly, a.prepared, !a.dead, a.dead
+	state.Receiving, state.Received, state.Applied = a.receiving, a.received, a.applied
 	return state, nil
 }
 

@@ -1,0 +1,92 @@
+package keeper
+
+import (
+	"context"
+	"time"
+
+	"github.com/zerokeeper/zero/fsm"
+)
+
+// Pauses between two requests of the detector for one group that came to nothing.
+const (
+	detectPauseMin = time.Second
+	detectPauseMax = 30 * time.Second
+)
+
+// attempt is what the detector remembers of a group whose primary is gone.
+type attempt struct {
+	next  time.Time
+	pause time.Duration
+}
+
+// detect requests a failover when a primary is gone, for groups whose
+// configuration lets it (auto_failover).
+func (k *Keeper) detect(ctx context.Context, term uint64) {
+	interval := max(k.cfg.HeartbeatInterval/8, time.Millisecond)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	round, paused := rounds{interval: interval}, false
+	tried := map[string]attempt{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// One that was paused was deaf: it must not take that for silence.
+		if paused = round.late(time.Now()) || paused; paused && !k.resume(ctx) {
+			continue
+		}
+		paused = false
+		state := k.cfg.Store.State()
+		for _, g := range state.Groups() {
+			k.watchPrimary(ctx, term, state, g, tried)
+		}
+	}
+}
+
+// watchPrimary requests a failover of one group if its primary is gone.
+func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State, g *fsm.HostGroup, tried map[string]attempt) {
+	if !g.Settings.AutoFailover || !g.Settings.EnableSwitch || !replaceable(state, g) {
+		return
+	}
+	gone, why := k.evidenceOf(state, g).gone()
+	if !gone {
+		delete(tried, g.Name)
+		return
+	}
+	last := tried[g.Name]
+	if time.Now().Before(last.next) {
+		return
+	}
+	last.pause = min(max(2*last.pause, detectPauseMin), detectPauseMax)
+	last.next = time.Now().Add(last.pause)
+	tried[g.Name] = last
+	log := k.log.With("group", g.Name, "primary", g.Datasources[g.Writable], "why", why)
+	to, err := k.provisional(g)
+	if err != nil {
+		log.Error("the primary is gone, and there is nobody to take its place", "error", err)
+		return
+	}
+	result, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, &fsm.RequestSwitch{
+		Group: g.Name, From: g.Writable, To: to, Any: true, Kind: fsm.KindFailover, Reason: why, RequestedBy: "detector",
+	}))
+	if err != nil {
+		if ctx.Err() == nil {
+			log.Warn("the primary is gone, and a failover was refused", "error", err)
+		}
+		return
+	}
+	log.Warn("the primary is gone: failing over", "switch", string(result.Data))
+	k.startDriver(string(result.Data))
+}
+
+// replaceable reports whether no switch of the group is open, or one that has
+// passed its commit point without a new primary that writes (R23).
+func replaceable(state *fsm.State, g *fsm.HostGroup) bool {
+	if g.OpenSwitch == "" {
+		return true
+	}
+	s := state.Switch(g.OpenSwitch)
+	return s != nil && s.Committed()
+}

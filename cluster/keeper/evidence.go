@@ -1,0 +1,111 @@
+package keeper
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zerokeeper/zero/fsm"
+)
+
+// evidence is what the fleet says of a primary.
+type evidence struct {
+	lease   time.Duration
+	probes  int           // that must fail in a row
+	dead    int           // heartbeats in a row in which its agent said that mysqld's process is gone
+	silent  time.Duration // since its agent's last heartbeat
+	proxies int           // that are up and heard
+	failing int           // of these, whose probes of it failed often enough
+	hearing []string      // replicas that still receive from it
+}
+
+// gone reports whether the primary is gone, and why or why not. One that is
+// overloaded is not: its agent, its replicas or most proxies still reach it.
+func (e evidence) gone() (bool, string) {
+	switch {
+	case e.dead >= max(e.probes, 1):
+		return true, fmt.Sprintf("its agent says that mysqld is dead (%d heartbeats in a row)", e.dead)
+	case e.dead > 0:
+		return false, fmt.Sprintf("its agent says that mysqld is dead, in %d of %d heartbeats so far", e.dead, e.probes)
+	case e.silent <= e.lease:
+		return false, fmt.Sprintf("its agent was heard %v ago and does not say that mysqld is dead", e.silent.Round(time.Millisecond))
+	case len(e.hearing) > 0:
+		return false, fmt.Sprintf("its agent is silent for %v, but it is heard by %s", e.silent.Round(time.Millisecond), strings.Join(e.hearing, ", "))
+	case e.failing*2 <= e.proxies || e.proxies == 0:
+		return false, fmt.Sprintf("its agent is silent for %v, but the probes of only %d of %d proxies fail", e.silent.Round(time.Millisecond), e.failing, e.proxies)
+	}
+	return true, fmt.Sprintf("its agent is silent for %v, the probes of %d of %d proxies fail, and no replica hears it", e.silent.Round(time.Millisecond), e.failing, e.proxies)
+}
+
+// evidenceOf gathers what was heard of a group's writable datasource.
+func (k *Keeper) evidenceOf(state *fsm.State, g *fsm.HostGroup) evidence {
+	primary := g.Datasources[g.Writable]
+	e := evidence{lease: k.times.Lease, probes: g.Settings.Probes}
+	e.dead, e.silent = k.presence.deadBeats(primary)
+	for _, p := range state.Proxies(g.Cluster) {
+		beat, age, heard := k.presence.proxy(proxyKey(p.Cluster, p.ID))
+		if p.Status != fsm.StatusUp || !heard || age > k.times.Lease {
+			continue
+		}
+		e.proxies++
+		if probe, ok := beat.Probes[g.Name]; ok && probe.Address == primary && probe.Failures >= max(g.Settings.Probes, 1) {
+			e.failing++
+		}
+	}
+	for _, address := range g.Datasources {
+		beat, age, heard := k.presence.agent(address)
+		if address == primary || !heard || age > k.times.Lease || !beat.Receiving || beat.Source != primary {
+			continue
+		}
+		// A connection that brings nothing is no life sign: TCP does not notice a host
+		// that is gone.
+		if beat.HeardMS < 0 || time.Duration(beat.HeardMS)*time.Millisecond+age <= k.times.Lease {
+			e.hearing = append(e.hearing, address)
+		}
+	}
+	return e
+}
+
+// contenders are the replicas of a group, as their agents' heartbeats have them.
+func (k *Keeper) contenders(g *fsm.HostGroup) []contender {
+	var list []contender
+	primary := g.Datasources[g.Writable]
+	for _, address := range g.Datasources {
+		if address == primary {
+			continue
+		}
+		beat, age, heard := k.presence.agent(address)
+		c := contender{address: address, stopped: true, received: beat.Received, applied: beat.Applied, prefer: preferred(g.Settings, address)}
+		switch {
+		case !heard || age > k.times.Lease:
+			c.stopped, c.excluded = false, "its agent is silent"
+		case beat.Dead || beat.MySQL.Status == 0 && beat.Received == "":
+			c.excluded = "its server does not answer"
+		case slices.Contains(g.Settings.Never, address):
+			c.excluded = "it is in never"
+		case beat.Alarm != "":
+			c.excluded = beat.Alarm
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// preferred is the place of an address in the list of the preferred.
+func preferred(s fsm.Settings, address string) int {
+	if i := slices.Index(s.Prefer, address); i >= 0 {
+		return i
+	}
+	return len(s.Prefer)
+}
+
+// provisional is where the choice of a new primary stands before anything was
+// stopped. The final one is made when all replicas have stopped to receive.
+func (k *Keeper) provisional(g *fsm.HostGroup) (int, error) {
+	found, err := choose(k.contenders(g), fsm.PolicyAvailable)
+	if err != nil {
+		return 0, err
+	}
+	return slices.Index(g.Datasources, found.address), nil
+}
