@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/fault"
+	"github.com/zerokeeper/zero/jepsen/fault/disk"
 )
 
 // watchdog is how long a keeper may wait for its disk before it stops: the
@@ -41,7 +43,7 @@ func diskFault(f fault.DiskFault, pick victims) nemesis {
 		n.ExpectEnd()
 		before := n.disk.Affected()
 		r.Timeline.Inject(f.String(), "disk of %s (leader: %v)", n.Name(), led)
-		if err := n.disk.Break(f); err != nil {
+		if err := breakDisk(n.disk, f); err != nil {
 			return err
 		}
 		if hangs := f == fault.DiskHung || f == fault.HungSync; hangs && led {
@@ -87,6 +89,19 @@ func diskFault(f fault.DiskFault, pick victims) nemesis {
 		}
 		return nil
 	}}
+}
+
+// breakDisk begins a fault. A disk that is filled while its keeper frees space is
+// not full in the end: that is tried again.
+func breakDisk(d fault.Disk, f fault.DiskFault) error {
+	err := d.Break(f)
+	for tries := 0; errors.Is(err, disk.ErrVoid) && tries < 20; tries++ {
+		if err := d.Heal(); err != nil {
+			return err
+		}
+		err = d.Break(f)
+	}
+	return err
 }
 
 // otherLeader waits until another keeper than n leads, and records it when that
