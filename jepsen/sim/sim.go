@@ -28,7 +28,6 @@ type Options struct {
 	NoSync        bool // control: disks answer before what they were given is durable
 	UnprovenReads bool // control: who takes itself for the leader answers reads
 	NoSessions    bool // control: a retry is a new command
-	Pipelined     bool // control: raft's own default, whose pipelines can hang for ever
 }
 
 func (o Options) withDefaults() Options {
