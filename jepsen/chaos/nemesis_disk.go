@@ -47,7 +47,7 @@ func diskFault(f fault.DiskFault, pick victims) nemesis {
 			return err
 		}
 		if hangs := f == fault.DiskHung || f == fault.HungSync; hangs && led {
-			on = max(on, r.otherLeader(ctx, n))
+			r.otherLeader(ctx, n)
 		} else {
 			wait(ctx, on)
 		}
@@ -105,8 +105,8 @@ func breakDisk(d fault.Disk, f fault.DiskFault) error {
 }
 
 // otherLeader waits until another keeper than n leads, and records it when that
-// took longer than it may (I12). It returns how long it took.
-func (r *Run) otherLeader(ctx context.Context, n *Node) time.Duration {
+// took longer than it may (I12).
+func (r *Run) otherLeader(ctx context.Context, n *Node) {
 	began := time.Now()
 	limit := watchdog + leadTime
 	for time.Since(began) < limit+leadTime && ctx.Err() == nil {
@@ -118,13 +118,12 @@ func (r *Run) otherLeader(ctx context.Context, n *Node) time.Duration {
 				if took > limit {
 					r.Violation("I12: %v from a leader's hung disk to another leader, at most %v", took.Round(time.Millisecond), limit)
 				}
-				return took
+				return
 			}
 		}
 		wait(ctx, 20*time.Millisecond)
 	}
 	r.Violation("I12: no other keeper led %v after the leader's disk hung", time.Since(began).Round(time.Millisecond))
-	return time.Since(began)
 }
 
 // slowDisk bounds what a keeper writes in a second.
