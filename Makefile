@@ -21,7 +21,7 @@ ONLY     ?=
 SEED     ?= 0
 RUNS     ?= 1
 
-.PHONY: help build control demo demo-control test unit e2e bench jepsen jepsen-build verify tools deps fmt soak fuzz fuzz-smoke clean
+.PHONY: help build control demo demo-control test unit e2e bench jepsen jepsen-build model verify tools deps fmt soak fuzz fuzz-smoke clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | sort | expand -t 15
@@ -59,6 +59,9 @@ jepsen-build: build
 
 jepsen: deps jepsen-build ## break a quorum in every way; ONLY=G2 picks, SEED=7 repeats, RUNS=20 runs each so often
 	bin/zerojepsen -bin bin -only '$(ONLY)' -seed $(SEED) -count $(RUNS) -report jepsen-report.json
+
+model: ## search the model of the datasource switch: every scope must hold, every rule's removal be caught
+	go run ./jepsen/zeromodel -all -trace=false
 
 verify: tools ## gofmt, vet, staticcheck, module files, shell syntax
 	@.ci/verify.sh

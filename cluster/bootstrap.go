@@ -15,8 +15,9 @@ import (
 	"github.com/zerokeeper/zero/transport/api"
 )
 
-// sweep is what one round of questions to the join addresses found.
+// sweep is what one round of questions to other keepers found.
 type sweep struct {
+	own      string                              // cluster id of who asks, empty when it has none
 	fresh    map[string]api.KeeperDiscoverAnswer // keepers with an empty log, this one too, by member id
 	clusters map[string]bool                     // ids of groups that exist
 	leader   string                              // address of a group's leader
@@ -31,7 +32,7 @@ func (n *Node) enter(ctx context.Context) error {
 	if n.cfg.BootstrapExpect == 0 && len(n.cfg.Join) == 0 {
 		return errors.New("nothing to join and nothing to bootstrap: give --join, or --bootstrap-expect on the first keepers")
 	}
-	seen := n.sweep(ctx)
+	seen := n.sweep(ctx, n.cfg.Join)
 	if len(seen.clusters) > 1 {
 		return fmt.Errorf("the keepers to join belong to different clusters: %v", keys(seen.clusters))
 	}
@@ -95,10 +96,10 @@ func (n *Node) electorate(seen sweep) ([]raft.Server, error) {
 	return servers, nil
 }
 
-// sweep asks all join addresses at once who they are.
-func (n *Node) sweep(ctx context.Context) sweep {
+// sweep asks keepers at all these addresses at once who they are.
+func (n *Node) sweep(ctx context.Context, addresses []string) sweep {
 	own := api.KeeperDiscoverAnswer{MemberID: n.ID(), Name: n.cfg.Name, Address: n.cfg.Advertise, Fresh: true, Expect: n.cfg.BootstrapExpect}
-	s := sweep{fresh: make(map[string]api.KeeperDiscoverAnswer), clusters: make(map[string]bool)}
+	s := sweep{own: n.ClusterID(), fresh: make(map[string]api.KeeperDiscoverAnswer), clusters: make(map[string]bool)}
 	if n.fresh() {
 		s.fresh[own.MemberID] = own
 	}
@@ -106,7 +107,7 @@ func (n *Node) sweep(ctx context.Context) sweep {
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
-	for _, address := range n.cfg.Join {
+	for _, address := range addresses {
 		if address == n.cfg.Advertise {
 			continue
 		}
@@ -136,6 +137,9 @@ func (s *sweep) add(asked string, a api.KeeperDiscoverAnswer) {
 	switch {
 	case a.ClusterID != "":
 		s.clusters[a.ClusterID] = true
+		if s.own != "" && s.own != a.ClusterID {
+			return // its leader is not ours
+		}
 		s.member = asked
 		if a.Leader.ID != "" && checkAddress(a.Leader.Address) == nil {
 			s.leader = a.Leader.Address

@@ -67,9 +67,6 @@ type Config struct {
 	// Storage stands in for DataDir when it is set. It is the seam for
 	// simulations.
 	Storage Storage
-	// RPCsInFlight bounds the AppendEntries under way to one follower. 0 is
-	// raft's default, a pipeline of two; 1 waits for each answer.
-	RPCsInFlight int
 
 	// Advertise is the host:port under which the other keepers reach this
 	// node's machine port.
@@ -137,6 +134,8 @@ type Config struct {
 	statDisk func(dir string) (volume, error)
 	// compareWithin is how long a comparison waits for the voters' hashes.
 	compareWithin time.Duration
+	// stallTimeout is how long an RPC that has begun may go on without a byte.
+	stallTimeout time.Duration
 }
 
 // DefaultConfig has every default; Name, Advertise, Listener and either DataDir
@@ -154,6 +153,7 @@ func DefaultConfig() Config {
 		CompareEvery:      4096,
 		CompareInterval:   time.Minute,
 		compareWithin:     30 * time.Second,
+		stallTimeout:      stallTimeout,
 	}
 }
 
@@ -186,6 +186,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.compareWithin == 0 {
 		c.compareWithin = d.compareWithin
+	}
+	if c.stallTimeout == 0 {
+		c.stallTimeout = d.stallTimeout
 	}
 	if c.FeatureLevel == 0 {
 		c.FeatureLevel = d.FeatureLevel

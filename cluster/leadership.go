@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -247,6 +248,7 @@ func (n *Node) transferTo(ctx context.Context, id raft.ServerID) error {
 // transferred waits for a transfer. raft answers when leadership is gone, or
 // gives up after an election's time.
 func (n *Node) transferred(ctx context.Context, f raft.Future) error {
+	endWith(f, n.raftDown)
 	if err := n.await(ctx, f); err != nil {
 		if !n.IsLeader() && ctx.Err() == nil {
 			return nil
@@ -254,6 +256,20 @@ func (n *Node) transferred(ctx context.Context, f raft.Future) error {
 		return api.Errorf(api.Common, "this keeper still leads: %v", err)
 	}
 	return nil
+}
+
+// endWith makes a transfer's future end with raft, as its other futures do: raft
+// v1.7.3 never answers one that is queued when it stops, and leaves the field that
+// is meant for that empty. The type is not exported; one without the field is left
+// as it is.
+func endWith(f raft.Future, down chan struct{}) {
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return // it has its error already
+	}
+	if field := v.Elem().FieldByName("ShutdownCh"); field.IsValid() && field.CanSet() && field.Type() == reflect.TypeFor[chan struct{}]() {
+		field.Set(reflect.ValueOf(down))
+	}
 }
 
 func (n *Node) transferWithin(ctx context.Context, d time.Duration) error {

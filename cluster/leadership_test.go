@@ -3,11 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/zerokeeper/zero/fsm"
 )
@@ -151,5 +154,32 @@ func TestPrompt(t *testing.T) {
 	f.leader(rest...)
 	if strings.Contains(f.log.String(), "cannot prompt") {
 		t.Error("raft refused the prompt")
+	}
+}
+
+// A transfer that is queued when raft stops is never answered by raft v1.7.3; Close
+// does not wait for it, and no goroutine is left over.
+func TestTransferQueuedAtStop(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	n := f.mustOpen(f.config("k1", 1))
+	f.ready(n)
+	if err := n.raft.Shutdown().Error(); err != nil {
+		t.Fatal(err)
+	}
+	var queued raft.Future
+	f.eventually("a transfer is queued", func() bool {
+		queued = n.raft.LeadershipTransferToServer("x", "y")
+		return reflect.TypeOf(queued).Kind() == reflect.Pointer // else refused at once
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := n.transferred(ctx, queued); err == nil && n.IsLeader() {
+		t.Error("transferred by a raft that stopped")
+	}
+	start := time.Now()
+	f.crash(n)
+	if took := time.Since(start); took > closeTimeout/2 {
+		t.Errorf("it took %v to stop", took)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 const (
 	roundPause = 250 * time.Millisecond // between tries to become a member, and up to twice this
 	idlePause  = time.Second            // between looks at the own record
+	silence    = 6                      // Elections without a leader, after which a member asks around
 	askTimeout = time.Second            // for one question to one keeper
 	joinBudget = 5 * time.Second        // for a Join: the leader commits entries for it
 	maxHops    = 5                      // from keeper to keeper, to the leader
@@ -92,9 +94,14 @@ func (n *Node) WaitReady(ctx context.Context) error {
 
 // membershipLoop makes the node a member, and keeps what the group knows of it
 // right, with the same configuration at every start: a fresh node bootstraps or
-// joins, another announces itself when its record differs.
+// joins, another announces itself when its record differs, and asks around when
+// it has not heard of a leader for long.
 func (n *Node) membershipLoop(ctx context.Context) {
+	led := time.Now() // when a leader was last known
 	for ctx.Err() == nil {
+		if n.Leader().ID != "" {
+			led = time.Now()
+		}
 		pause := roundPause + rand.N(roundPause)
 		var err error
 		switch {
@@ -102,6 +109,8 @@ func (n *Node) membershipLoop(ctx context.Context) {
 			err = n.enter(ctx)
 		case !n.recorded():
 			err = n.announce(ctx)
+		case time.Since(led) > silence*n.cfg.Timing.Election && n.cfg.Peers != nil:
+			pause, err = idlePause, n.inquire(ctx)
 		default:
 			pause = idlePause
 		}
@@ -189,7 +198,7 @@ func (n *Node) announce(ctx context.Context) error {
 	if leader := n.Leader(); leader.ID != "" && n.cfg.Peers != nil {
 		return n.joinVia(ctx, leader.Address)
 	}
-	seen := n.sweep(ctx)
+	seen := n.sweep(ctx, n.cfg.Join)
 	if id := n.ClusterID(); id != "" && len(seen.clusters) > 0 && !seen.clusters[id] {
 		return fmt.Errorf("%w: the directory is of cluster %s, but the keepers to join are of %v", ErrForeign, id, keys(seen.clusters))
 	}
@@ -197,6 +206,24 @@ func (n *Node) announce(ctx context.Context) error {
 		return n.joinVia(ctx, seen.leader)
 	}
 	return errors.New("no leader is known to announce this keeper to")
+}
+
+// inquire introduces this member to a leader that it does not hear. If it was
+// removed while it was cut off, raft would never tell it: its votes are refused, and
+// nobody sends it the entry. The leader that does proves first that it leads, so that
+// what it says is no word of one that lags.
+func (n *Node) inquire(ctx context.Context) error {
+	addresses := slices.Clone(n.cfg.Join)
+	for _, s := range n.configuration().Servers {
+		if address := n.book.address(s.ID); !slices.Contains(addresses, address) {
+			addresses = append(addresses, address)
+		}
+	}
+	seen := n.sweep(ctx, addresses)
+	if seen.leader == "" {
+		return errors.New("no keeper of the group that answers knows a leader")
+	}
+	return n.joinVia(ctx, seen.leader)
 }
 
 // joinVia asks the keeper at address to take this node in, and follows it to

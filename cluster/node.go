@@ -127,7 +127,8 @@ func newNode(cfg Config, opened *stores, raftLog raftLogger) *Node {
 		known:       n.incarnationOf,
 		older:       n.older,
 
-		log: newRaftLogger(n.log), // anybody can dial: one line a while
+		stall: cfg.stallTimeout,
+		log:   newRaftLogger(n.log), // anybody can dial: one line a while
 	}
 	return n
 }
@@ -145,7 +146,6 @@ func (n *Node) startRaft() error {
 		Stream:                n.stream,
 		MaxPool:               transportPool,
 		Timeout:               transportTimeout,
-		MaxRPCsInFlight:       n.cfg.RPCsInFlight,
 	})
 	logs := &retained{LogStore: cache}
 	n.raft, err = replay(func() (*raft.Raft, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,4 +102,78 @@ func TestLeaderCutOff(t *testing.T) {
 	if now := f.leader(nodes...).Term(); now > term+1 {
 		t.Errorf("the one that came back raised the term from %d to %d: pre-vote should prevent it", term, now)
 	}
+}
+
+// wiredPeers asks only whom the wires let through.
+type wiredPeers struct {
+	*directory
+	wires *wires
+	from  string
+}
+
+func (p wiredPeers) through(address string) error {
+	p.wires.mu.Lock()
+	defer p.wires.mu.Unlock()
+	if p.wires.cut[p.from] || p.wires.cut[p.wires.names[address]] {
+		return api.Errorf(api.NetConnect, "%v", errCut)
+	}
+	return nil
+}
+
+func (p wiredPeers) Discover(ctx context.Context, address string, req api.KeeperDiscoverRequest) (api.KeeperDiscoverAnswer, error) {
+	if err := p.through(address); err != nil {
+		return api.KeeperDiscoverAnswer{}, err
+	}
+	return p.directory.Discover(ctx, address, req)
+}
+
+func (p wiredPeers) Join(ctx context.Context, address string, req api.KeeperJoinRequest) error {
+	if err := p.through(address); err != nil {
+		return err
+	}
+	return p.directory.Join(ctx, address, req)
+}
+
+func (p wiredPeers) Status(ctx context.Context, address string) (api.NodeStatusAnswer, error) {
+	if err := p.through(address); err != nil {
+		return api.NodeStatusAnswer{}, err
+	}
+	return p.directory.Status(ctx, address)
+}
+
+// A keeper that is removed while it is cut off learns of it afterwards, and ends
+// as one that learned in time does. While it is cut off, and while it is a member,
+// it goes on.
+func TestRemovedWhileCutOff(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	w := &wires{cut: make(map[string]bool), names: make(map[string]string), conns: make(map[net.Conn][2]string)}
+	for i, address := range f.reserve("k1", "k2", "k3") {
+		w.names[address] = []string{"k1", "k2", "k3"}[i]
+	}
+	f.setup = func(name string, c *Config) {
+		c.Dial, c.Peers = w.dialFrom(name), wiredPeers{f.peers, w, name}
+	}
+	nodes := f.group(3)
+	gone := others(nodes, f.leader(nodes...))[0]
+	rest := others(nodes, gone)
+	w.isolate(gone.cfg.Name)
+	f.eventually("it asks around and finds nobody", func() bool {
+		err := gone.group.currentProblem()
+		return err != nil && strings.Contains(err.Error(), "knows a leader")
+	})
+	w.heal()
+	f.mustPut("a", "1")
+	f.eventually("it follows again", func() bool { return get(gone.State(), "a") == "1" && gone.group.currentProblem() == nil })
+
+	w.isolate(gone.cfg.Name)
+	f.eventually("it is removed", func() bool { return f.leader(rest...).RemoveMember(t.Context(), gone.ID()) == nil })
+	if err := gone.usable(); err != nil {
+		t.Errorf("it stops before anybody can have told it: %v", err)
+	}
+	w.heal()
+	if err := wantFatal(t, gone, api.ErrForbidden); !strings.Contains(err.Error(), "it was removed") {
+		t.Errorf("it ends with %v", err)
+	}
+	f.mustPut("b", "1")
 }

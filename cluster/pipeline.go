@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -10,13 +11,13 @@ import (
 // that a slow follower can make use of (trailing.go).
 //
 // raft v1.7.3 stops to read a pipeline's answers at the first that is negative
-// (a newer term, a log that differs) and closes the pipeline only when the
-// goroutine that sends comes back. That one may wait for good: it hands the
-// request just sent to the goroutine that decodes, which hands the next answer
-// to nobody. The goroutine is lost, with it the stop of raft (it waits for all
-// of its goroutines), and, if the leader leads on, the replication to that
-// follower. Without pipelines (MaxRPCsInFlight 1) this cannot happen either;
-// DESIGN.md has what that costs.
+// (a newer term, a log that differs, no answer in time) and closes the pipeline
+// only when the goroutine that sends comes back. That one may wait for good: it
+// hands the request just sent to the goroutine that decodes, which hands the
+// next answer to nobody. The goroutine is lost, with it the stop of raft (it
+// waits for all of its goroutines), and, if the leader leads on, the replication
+// to that follower. The other way round, when the guard ends the goroutine that
+// sends, nobody tells the one that reads.
 type raftTransport struct {
 	*raft.NetworkTransport
 	retained *retained
@@ -29,7 +30,7 @@ func (t raftTransport) AppendEntriesPipeline(id raft.ServerID, target raft.Serve
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture, 1), closed: make(chan struct{})}
 	p.forwarder.Go(p.forward)
 	return p, nil
 }
@@ -46,13 +47,29 @@ type pipeline struct {
 // Consumer yields the answers in order, up to the first negative one.
 func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 
-// Close closes raft's pipeline and its connection.
+// Close closes raft's pipeline and its connection, and has a reader that is left
+// over end too.
 func (p *pipeline) Close() error {
-	p.closeOnce.Do(func() { close(p.closed) })
 	err := p.AppendPipeline.Close()
-	p.forwarder.Wait()
+	p.closeOnce.Do(func() {
+		close(p.closed)
+		p.forwarder.Wait()
+		select {
+		case <-p.answers: // raft replaces what it does not know to be stored
+		default:
+		}
+		p.answers <- noAnswer{} // nobody else writes now: there is room
+	})
 	return err
 }
+
+// noAnswer is a negative answer to nothing.
+type noAnswer struct{}
+
+func (noAnswer) Error() error                          { return raft.ErrPipelineShutdown }
+func (noAnswer) Start() time.Time                      { return time.Now() }
+func (noAnswer) Request() *raft.AppendEntriesRequest   { return new(raft.AppendEntriesRequest) }
+func (noAnswer) Response() *raft.AppendEntriesResponse { return new(raft.AppendEntriesResponse) }
 
 // forward ends with Close, or after a negative answer: nobody reads another.
 func (p *pipeline) forward() {

@@ -77,6 +77,41 @@ func TestPipelineEndsAtNegativeAnswer(t *testing.T) {
 	}
 }
 
+// A reader that nobody stops, because the goroutine that sends was ended, ends
+// with the pipeline.
+func TestPipelineEndsItsReader(t *testing.T) {
+	follower, leader := listenRaft(t), listenRaft(t)
+	for name, unread := range map[string]bool{"nothing is unread": false, "an answer is unread": true} {
+		t.Run(name, func(t *testing.T) {
+			p, err := raftTransport{NetworkTransport: leader}.AppendEntriesPipeline("f", follower.LocalAddr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if unread {
+				if _, err := p.AppendEntries(&raft.AppendEntriesRequest{Term: 1}, new(raft.AppendEntriesResponse)); err != nil {
+					t.Fatal(err)
+				}
+				rpc := <-follower.Consumer()
+				rpc.Respond(&raft.AppendEntriesResponse{Term: 1, Success: true}, nil)
+				eventually(t, "the answer is there", func() bool { return len(p.Consumer()) == 1 })
+			}
+			for range 2 {
+				if err := p.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			select {
+			case f := <-p.Consumer():
+				if f.Response().Success || f.Response().Term > f.Request().Term {
+					t.Errorf("the last answer is %+v", f.Response())
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("the reader still waits")
+			}
+		})
+	}
+}
+
 func listenRaft(t *testing.T) *raft.NetworkTransport {
 	t.Helper()
 	trans, err := raft.NewTCPTransport("127.0.0.1:0", nil, 2, time.Minute, io.Discard)

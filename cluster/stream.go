@@ -38,7 +38,8 @@ type stream struct {
 	known       func(id string) string // incarnation of a member, empty when unknown
 	older       func(known string)     // told that the own directory is an older copy
 
-	log hclog.Logger
+	stall time.Duration // how long an RPC that has begun may go on without a byte
+	log   hclog.Logger
 
 	accepted chan net.Conn
 	closing  chan struct{}
@@ -191,7 +192,7 @@ func (s *stream) handshake(c *trackedConn) {
 	}
 	_ = c.SetDeadline(time.Time{})
 	select {
-	case s.accepted <- c:
+	case s.accepted <- &inbound{Conn: c, stall: s.stall, log: s.log}:
 	case <-s.closing:
 		_ = c.Close()
 	}

@@ -58,7 +58,7 @@ var exclusive = map[string][]string{
 }
 
 // forTests are the modules that only tests, and jepsen, may import.
-var forTests = []string{"go.uber.org/goleak", "github.com/anishathalye/porcupine", "github.com/google/nftables",
+var forTests = []string{"go.uber.org/goleak", "github.com/anishathalye/porcupine", "github.com/google/nftables", "github.com/hanwen/go-fuse",
 	"github.com/vishvananda/netns"}
 
 func layerOf(dir string) (layer, bool) {

@@ -29,6 +29,7 @@
 //	0      stopped as it was asked to
 //	1      failed; a restart may help
 //	64     flags, environment or settings file are wrong
+//	74     zerokeeper only: its disk hung; restart it
 //	78     failed in a way that a restart cannot mend (ErrNoRestart)
 //	128+n  a second signal n ended it
 //

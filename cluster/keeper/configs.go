@@ -49,8 +49,8 @@ func (k *Keeper) configPush(ctx context.Context, c *call[api.ConfigPushRequest])
 	if err != nil {
 		return api.ConfigPushAnswer{}, err
 	}
-	answer, err := carryOn(ctx, k, func(ctx context.Context) api.ConfigPushAnswer {
-		return k.spread(ctx, parsed.Name, id, c.who.ID, c.body.WaitMS, !parsed.PushWhenFail)
+	answer, err := carryOn(ctx, k, func(ctx context.Context, term uint64) api.ConfigPushAnswer {
+		return k.spread(ctx, term, parsed.Name, id, c.who.ID, c.body.WaitMS, !parsed.PushWhenFail)
 	})
 	answer.Warnings = warnings
 	return answer, published(id, err)
@@ -80,8 +80,8 @@ func (k *Keeper) configRollback(ctx context.Context, c *call[api.ConfigRollbackR
 	if err != nil {
 		return api.ConfigPushAnswer{}, err
 	}
-	answer, err := carryOn(ctx, k, func(ctx context.Context) api.ConfigPushAnswer {
-		return k.spread(ctx, cluster, id, c.who.ID, c.body.WaitMS, false)
+	answer, err := carryOn(ctx, k, func(ctx context.Context, term uint64) api.ConfigPushAnswer {
+		return k.spread(ctx, term, cluster, id, c.who.ID, c.body.WaitMS, false)
 	})
 	answer.Warnings = warnings
 	return answer, published(id, err)

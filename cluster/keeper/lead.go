@@ -74,7 +74,7 @@ func (k *Keeper) driveOpenSwitches(ctx context.Context) {
 
 // background runs f within the term that runs now; false when there is none, or
 // too much runs already.
-func (k *Keeper) background(f func(ctx context.Context)) bool {
+func (k *Keeper) background(f func(ctx context.Context, term uint64)) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.drivers
@@ -84,7 +84,7 @@ func (k *Keeper) background(f func(ctx context.Context)) bool {
 	k.backlog.Add(1)
 	d.wg.Go(func() {
 		defer k.backlog.Add(-1)
-		f(d.ctx)
+		f(d.ctx, d.term)
 	})
 	return true
 }
@@ -92,11 +92,11 @@ func (k *Keeper) background(f func(ctx context.Context)) bool {
 // carryOn runs f to its end within the term, whatever becomes of the request
 // that began it. When the request or the term ends first, what f would have
 // answered is not known.
-func carryOn[T any](ctx context.Context, k *Keeper, f func(ctx context.Context) T) (T, error) {
+func carryOn[T any](ctx context.Context, k *Keeper, f func(ctx context.Context, term uint64) T) (T, error) {
 	answer := make(chan T, 1)
 	var none T
-	if !k.background(func(ctx context.Context) {
-		if t := f(ctx); ctx.Err() == nil {
+	if !k.background(func(ctx context.Context, term uint64) {
+		if t := f(ctx, term); ctx.Err() == nil {
 			answer <- t
 		}
 		close(answer)

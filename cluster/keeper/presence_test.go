@@ -181,10 +181,10 @@ func TestEachTermStartsAfresh(t *testing.T) {
 	if _, age, heard := k.presence.proxy("shop/p1"); heard || age > time.Minute {
 		t.Errorf("heard: %v, %v ago", heard, age)
 	}
-	if k.term.Load() != 0 || k.startDriver("x") || k.background(func(context.Context) {}) {
+	if k.term.Load() != 0 || k.startDriver("x") || k.background(func(context.Context, uint64) {}) {
 		t.Error("work is taken after the term")
 	}
-	if _, err := carryOn(t.Context(), k, func(context.Context) int { return 1 }); err == nil {
+	if _, err := carryOn(t.Context(), k, func(context.Context, uint64) int { return 1 }); err == nil {
 		t.Error("work is carried on after the term")
 	}
 }

@@ -107,7 +107,7 @@ func (e *edition) command(state *fsm.State) (*fsm.PublishConfig, error) {
 // version before replaces it as soon as one refused it, unless another was
 // published meanwhile. Of one that is not live any more it only says what
 // became of it.
-func (k *Keeper) spread(ctx context.Context, cluster, id, author string, waitMS int64, undo bool) api.ConfigPushAnswer {
+func (k *Keeper) spread(ctx context.Context, term uint64, cluster, id, author string, waitMS int64, undo bool) api.ConfigPushAnswer {
 	answer := api.ConfigPushAnswer{ConfigID: id, Cluster: cluster, Proxies: []api.ProxyAck{}}
 	state := k.cfg.Store.State()
 	version, live := configOf(state, cluster, id), state.LiveConfig(cluster)
@@ -116,7 +116,7 @@ func (k *Keeper) spread(ctx context.Context, cluster, id, author string, waitMS 
 		return answer
 	}
 	refusedBy := ""
-	for _, d := range k.deliver(ctx, cluster, id, version.Of, waitMS) {
+	for _, d := range k.deliver(ctx, term, cluster, id, version.Of, waitMS) {
 		if answer.Proxies = append(answer.Proxies, d.ack); d.refused {
 			refusedBy = d.ack.ID
 		}
@@ -140,7 +140,7 @@ func (k *Keeper) spread(ctx context.Context, cluster, id, author string, waitMS 
 	}
 	k.log.Warn("a configuration was rolled back: a proxy refused it", "cluster", cluster, "config", id, "proxy", refusedBy, "by", undone)
 	answer.RolledBack = undone
-	k.spread(ctx, cluster, undone, author, waitMS, false)
+	k.spread(ctx, term, cluster, undone, author, waitMS, false)
 	return answer
 }
 

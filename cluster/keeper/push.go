@@ -85,7 +85,7 @@ type delivery struct {
 // deliver gives the live version to every proxy that is on the list, and waits
 // until all have answered or the wait is over. of names the older version whose
 // content it is, when it is a rollback.
-func (k *Keeper) deliver(ctx context.Context, cluster, id, of string, waitMS int64) []delivery {
+func (k *Keeper) deliver(ctx context.Context, term uint64, cluster, id, of string, waitMS int64) []delivery {
 	ctx, cancel := context.WithTimeout(ctx, waitFor(waitMS))
 	defer cancel()
 	var rows []*fsm.Proxy
@@ -100,7 +100,7 @@ func (k *Keeper) deliver(ctx context.Context, cluster, id, of string, waitMS int
 	for i, row := range rows {
 		slots <- struct{}{} // each ends with ctx
 		all.Go(func() {
-			list[i] = k.deliverTo(ctx, row, id, of)
+			list[i] = k.deliverTo(ctx, term, row, id, of)
 			<-slots
 		})
 	}
@@ -109,7 +109,7 @@ func (k *Keeper) deliver(ctx context.Context, cluster, id, of string, waitMS int
 }
 
 // deliverTo waits for its turn with the proxy.
-func (k *Keeper) deliverTo(ctx context.Context, row *fsm.Proxy, id, of string) delivery {
+func (k *Keeper) deliverTo(ctx context.Context, term uint64, row *fsm.Proxy, id, of string) delivery {
 	key := proxyKey(row.Cluster, row.ID)
 	d := delivery{ack: api.ProxyAck{ID: row.ID}}
 	if row.ConfVersion == id && row.ConfError == "" {
@@ -126,7 +126,7 @@ func (k *Keeper) deliverTo(ctx context.Context, row *fsm.Proxy, id, of string) d
 			return d
 		}
 	}
-	refused, err := k.pushTo(ctx, row, id, of)
+	refused, err := k.pushTo(ctx, term, row, id, of)
 	k.pushes.end(key, refused, err)
 	switch {
 	case err == nil:
@@ -142,10 +142,10 @@ func (k *Keeper) deliverTo(ctx context.Context, row *fsm.Proxy, id, of string) d
 }
 
 // pushTo gives one proxy the version id, if that is still the live one, and
-// records what it answered; refused is id when the proxy will not take it. An
+// records what it answered; refusal is id when the proxy will not take it. An
 // error without a refusal means that it did not answer: its heartbeat will tell
 // what it runs.
-func (k *Keeper) pushTo(ctx context.Context, row *fsm.Proxy, id, of string) (refused string, err error) {
+func (k *Keeper) pushTo(ctx context.Context, term uint64, row *fsm.Proxy, id, of string) (refusal string, err error) {
 	live := k.cfg.Store.State().LiveConfig(row.Cluster)
 	if live == nil || live.ConfigID != id {
 		return "", api.Errorf(api.Cancelled, "version %s of cluster %s was replaced", id, row.Cluster)
@@ -158,16 +158,17 @@ func (k *Keeper) pushTo(ctx context.Context, row *fsm.Proxy, id, of string) (ref
 	}
 	ack := &fsm.AckConfig{Cluster: row.Cluster, ID: row.ID, Incarnation: row.Incarnation, ConfigID: id}
 	if err != nil {
-		refused = id
+		refusal = id
 		ack.ConfigID, ack.Error = row.ConfVersion, err.Error()
 		if now := k.cfg.Store.State().Proxy(row.Cluster, row.ID); now != nil {
 			ack.ConfigID = now.ConfVersion
 		}
 	}
-	if ackErr := k.record(ctx, ack); ackErr != nil {
+	// In the term of the order: another leader may have given it a later version.
+	if _, ackErr := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, ack)); ackErr != nil {
 		k.log.Debug("an acknowledgement was not recorded, the proxy's heartbeat repeats it", "proxy", row.ID, "error", ackErr)
 	}
-	return refused, err
+	return refusal, err
 }
 
 // giveConfig pushes a version. One that restores the content of an older one
@@ -183,7 +184,7 @@ func (k *Keeper) giveConfig(ctx context.Context, key string, version *fsm.Config
 	return order(ctx, &k.proxies, key, api.PushConfig, nil, api.PushConfigRequest{ConfigID: version.ConfigID, Content: string(version.Content)}, nil)
 }
 
-// record proposes what the fleet reported.
+// record proposes what the fleet reported, which is good in any term.
 func (k *Keeper) record(ctx context.Context, c fsm.Command) error {
 	_, err := refused(k.cfg.Store.Propose(ctx, fsm.Header{}, c))
 	return err
@@ -196,12 +197,12 @@ func (k *Keeper) pushInBackground(cluster, id string) {
 	if !k.pushes.begin(key, true) {
 		return
 	}
-	if !k.background(func(ctx context.Context) {
+	if !k.background(func(ctx context.Context, term uint64) {
 		var refused string
 		var err error
 		state := k.cfg.Store.State()
 		if row, live := state.Proxy(cluster, id), state.LiveConfig(cluster); row != nil && live != nil {
-			if refused, err = k.pushTo(ctx, row, live.ConfigID, ""); err != nil && ctx.Err() == nil {
+			if refused, err = k.pushTo(ctx, term, row, live.ConfigID, ""); err != nil && ctx.Err() == nil {
 				k.log.Warn("a proxy did not take the live configuration", "cluster", cluster, "proxy", id, "config", live.ConfigID, "error", err)
 			}
 		}
@@ -217,7 +218,7 @@ func (k *Keeper) activateInBackground(cluster, id string) {
 	if !k.pushes.begin(key, true) {
 		return
 	}
-	if !k.background(func(ctx context.Context) {
+	if !k.background(func(ctx context.Context, _ uint64) {
 		ctx, cancel := context.WithTimeout(ctx, k.cfg.PushTimeout)
 		defer cancel()
 		err := order(ctx, &k.proxies, key, api.ActivateProxy, nil, api.ActivateProxyRequest{}, nil)

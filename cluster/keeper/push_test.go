@@ -260,3 +260,24 @@ func TestPushesOfOneProxyInTurn(t *testing.T) {
 		t.Error("old failures are kept")
 	}
 }
+
+// What an order of an older term brought is not recorded in this one: another
+// leader may have given the proxy something else since.
+func TestAnswerToAnOlderTerm(t *testing.T) {
+	f := world(t, 1, plainDocument, tuning{})
+	f.proxies[0].on(api.PushConfig, refusesVersion(f.proxies[0], "1.0.0"))
+	k := f.leader().keeper.Load()
+	for _, test := range []struct {
+		name     string
+		term     uint64
+		recorded bool
+	}{{"older", k.term.Load() - 1, false}, {"this", k.term.Load(), true}} {
+		row := f.state().Proxy("shop", "p1")
+		if refusal, err := k.pushTo(within(t), test.term, row, "1.0.0", ""); refusal != "1.0.0" || err == nil {
+			t.Fatalf("%s term: pushed: %q, %v", test.name, refusal, err)
+		}
+		if got := f.state().Proxy("shop", "p1").ConfError != ""; got != test.recorded {
+			t.Errorf("%s term: recorded is %v", test.name, got)
+		}
+	}
+}

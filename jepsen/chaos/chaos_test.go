@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/check"
+	"github.com/zerokeeper/zero/transport"
+	"github.com/zerokeeper/zero/transport/api"
 )
 
 func newTestRun(seed uint64) *Run {
@@ -227,5 +230,69 @@ func TestOutcomes(t *testing.T) {
 	}
 	if Summarize(&out, nil) {
 		t.Error("no run at all is green")
+	}
+}
+
+// TestOutcomeOf: what a client does not know must never count as done or as not
+// done.
+func TestOutcomeOf(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+		want check.Outcome
+	}{
+		{"answered", nil, check.OK},
+		{"changed by somebody else", &api.Error{Code: api.Conflict}, check.Refused},
+		{"unknown", &api.Error{Code: api.OutcomeUnknown}, check.Unknown},
+		{"session forgotten", fmt.Errorf("put: %w", &api.Error{Code: api.SessionGone}), check.Unknown},
+		{"no leader", &api.Error{Code: api.NoLeader}, check.Failed},
+		{"too large", &api.Error{Code: api.TooLarge}, check.Failed},
+		{"no keeper reachable", transport.ErrNoKeeper, check.Failed},
+	} {
+		if got := outcomeOf(test.err); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestRegistersMoveOn: no register gets more operations than the checker bears,
+// and no value is written twice.
+func TestRegistersMoveOn(t *testing.T) {
+	g := newRegisters()
+	count, values := map[string]int{}, map[string]bool{}
+	for range 3 * opsPerKey {
+		key, value, _ := g.next(1)
+		count[key]++
+		if values[value] {
+			t.Fatalf("value %s twice", value)
+		}
+		values[value] = true
+	}
+	if len(count) != 3 {
+		t.Errorf("%d registers for %d operations", len(count), 3*opsPerKey)
+	}
+	for key, n := range count {
+		if n > opsPerKey {
+			t.Errorf("%s has %d operations", key, n)
+		}
+	}
+	key, _, _ := g.next(2)
+	g.saw(check.Op{Key: check.SectionKey(registerID, key), Outcome: check.OK, GotVersion: 4})
+	if again, _, version := g.next(2); again != key || version != 4 {
+		t.Errorf("compare-and-set of %s will ask for version %d, want 4", again, version)
+	}
+}
+
+// TestFinishedLeases: only a silence whose end nobody could wait for is left out.
+func TestFinishedLeases(t *testing.T) {
+	long := leaseTTL + leaseBound + leaseEpsilon
+	events := []check.LeaseEvent{
+		{Holder: "a", Kind: check.Stopped, Sent: time.Second, Answered: time.Second},
+		{Holder: "b", Kind: check.Stopped, Sent: 2 * time.Second, Answered: 2 * time.Second},
+		{Holder: "b", Kind: check.Lost, Sent: time.Second + long, Answered: time.Second + long},
+	}
+	got := finished(events)
+	if len(got) != 2 || got[0].Holder != "a" || got[1].Kind != check.Lost {
+		t.Errorf("left are %v", got)
 	}
 }

@@ -16,7 +16,7 @@ func init() {
 				paused("leader paused", theLeader), paused("follower paused", aFollower),
 				starved(), outOfMemory(), outOfFiles(), handedOver(),
 			}
-			return r.playSet(ctx, all, pace{on: 1200 * time.Millisecond, off: 600 * time.Millisecond})
+			return r.playSet(ctx, all, pace{on: time.Second, off: 500 * time.Millisecond})
 		},
 	})
 	register(&Scenario{

@@ -37,7 +37,7 @@ func init() {
 				clockMoved("clock a day ahead", 24*time.Hour), clockMoved("clock a day back", -24*time.Hour),
 				clockMoved("clock an hour back", -time.Hour), clockStrobed(),
 				paused("leader paused", theLeader), handedOver(), killed("leader killed", theLeader),
-			}, pace{on: 2 * time.Second, off: 500 * time.Millisecond})
+			}, pace{on: 1800 * time.Millisecond, off: 400 * time.Millisecond})
 		},
 		Judge: judgeLeases,
 	})

@@ -26,7 +26,7 @@ func init() {
 				damaged(logPageZeroed, mayBear), damaged(oldChunkOfLog, mayBear), damaged(bitInSnapshot, mayBear), damaged(bitInSnapshotMeta, mayBear),
 				damaged(bitInIdentity, mayBear), damaged(foreignDirectory, mustRefuse), damaged(olderDirectory, mustRefuse), damaged(wipedLog, mustRefuse),
 			}
-			return r.playSet(ctx, all, pace{on: 200 * time.Millisecond, off: 1500 * time.Millisecond})
+			return r.playSet(ctx, all, pace{on: 200 * time.Millisecond, off: 1100 * time.Millisecond})
 		},
 	})
 }

@@ -220,7 +220,7 @@ func moved() nemesis {
 }
 
 // removedInPartition removes a keeper that cannot hear of it. When the line is
-// whole again it must neither lead nor disturb who does.
+// whole again it must neither lead nor disturb who does, and stop by itself.
 func removedInPartition() nemesis {
 	const name = "removed while cut off"
 	return nemesis{name: name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
@@ -245,9 +245,13 @@ func removedInPartition() nemesis {
 		if err := r.Quorum.net.Set(nil); err != nil {
 			return err
 		}
-		wait(ctx, on)
 		if n.leads(ctx) {
 			r.Violation("I1: %s leads and is not a member", n.Name())
+		}
+		if how, err := n.endsBySelf(ctx, settleTime); err != nil {
+			r.Violation("I12: %s was removed and did not learn of it: %v", n.Name(), err)
+		} else {
+			r.Timeline.Note("%s", how)
 		}
 		members, err := r.members(ctx)
 		if err != nil {

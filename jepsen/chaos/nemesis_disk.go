@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/fault"
+	"github.com/zerokeeper/zero/jepsen/fault/disk"
 )
 
 // watchdog is how long a keeper may wait for its disk before it stops: the
@@ -41,11 +43,11 @@ func diskFault(f fault.DiskFault, pick victims) nemesis {
 		n.ExpectEnd()
 		before := n.disk.Affected()
 		r.Timeline.Inject(f.String(), "disk of %s (leader: %v)", n.Name(), led)
-		if err := n.disk.Break(f); err != nil {
+		if err := breakDisk(n.disk, f); err != nil {
 			return err
 		}
 		if hangs := f == fault.DiskHung || f == fault.HungSync; hangs && led {
-			on = max(on, r.otherLeader(ctx, n))
+			r.otherLeader(ctx, n)
 		} else {
 			wait(ctx, on)
 		}
@@ -89,9 +91,22 @@ func diskFault(f fault.DiskFault, pick victims) nemesis {
 	}}
 }
 
+// breakDisk begins a fault. A disk that is filled while its keeper frees space is
+// not full in the end: that is tried again.
+func breakDisk(d fault.Disk, f fault.DiskFault) error {
+	err := d.Break(f)
+	for tries := 0; errors.Is(err, disk.ErrVoid) && tries < 20; tries++ {
+		if err := d.Heal(); err != nil {
+			return err
+		}
+		err = d.Break(f)
+	}
+	return err
+}
+
 // otherLeader waits until another keeper than n leads, and records it when that
-// took longer than it may (I12). It returns how long it took.
-func (r *Run) otherLeader(ctx context.Context, n *Node) time.Duration {
+// took longer than it may (I12).
+func (r *Run) otherLeader(ctx context.Context, n *Node) {
 	began := time.Now()
 	limit := watchdog + leadTime
 	for time.Since(began) < limit+leadTime && ctx.Err() == nil {
@@ -103,13 +118,12 @@ func (r *Run) otherLeader(ctx context.Context, n *Node) time.Duration {
 				if took > limit {
 					r.Violation("I12: %v from a leader's hung disk to another leader, at most %v", took.Round(time.Millisecond), limit)
 				}
-				return took
+				return
 			}
 		}
 		wait(ctx, 20*time.Millisecond)
 	}
 	r.Violation("I12: no other keeper led %v after the leader's disk hung", time.Since(began).Round(time.Millisecond))
-	return time.Since(began)
 }
 
 // slowDisk bounds what a keeper writes in a second.

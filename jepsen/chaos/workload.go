@@ -80,7 +80,6 @@ func wait(ctx context.Context, d time.Duration) {
 // a time. A key is left when it has had its operations.
 type registers struct {
 	mu    sync.Mutex
-	first int   // number of the oldest active key
 	used  []int // operations of the active ones
 	value uint64
 	seen  map[string]uint64 // the newest version that any client saw

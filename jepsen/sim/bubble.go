@@ -11,9 +11,8 @@ import (
 
 // leftover is what a bubble leaves behind that does not end.
 type leftover struct {
-	why       string
-	leaks     []string // stacks
-	forgotten int      // goroutines that only wait for a future that raft forgot
+	why   string
+	leaks []string // stacks
 }
 
 // bubble runs f in a bubble of its own and waits for its goroutines. Where some
@@ -29,7 +28,7 @@ func bubble(t *testing.T, f func()) (left leftover) {
 		if number == "" || !strings.Contains(left.why, "deadlock") {
 			panic(p)
 		}
-		left.leaks, left.forgotten = sortOut(bubbled(stacks(), number))
+		left.leaks = bubbled(stacks(), number)
 	}()
 	synctest.Test(t, func(*testing.T) {
 		number = bubbleNumber()
@@ -68,26 +67,4 @@ func bubbled(stacks []string, number string) []string {
 		}
 	}
 	return own
-}
-
-// sortOut tells leaks from what is known of raft v1.7.3: it never answers a
-// LeadershipTransfer that is queued when it stops. The goroutine that waits for
-// the answer, and the node's that waits for that one, last as long as the
-// process; the node says "some calls did not end with the node".
-func sortOut(stacks []string) (leaks []string, forgotten int) {
-	var waiting []string
-	for _, s := range stacks {
-		switch {
-		case strings.Contains(s, "raft.(*deferError).Error") && strings.Contains(s, "cluster.(*Node).await"):
-			forgotten++
-		case strings.Contains(s, "sync.(*WaitGroup).Wait") && strings.Contains(s, "cluster.(*Node).finish") && !strings.Contains(s, "waitShutdown"):
-			waiting = append(waiting, s)
-		default:
-			leaks = append(leaks, s)
-		}
-	}
-	if forgotten == 0 {
-		leaks = append(leaks, waiting...)
-	}
-	return leaks, forgotten
 }

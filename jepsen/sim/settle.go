@@ -59,43 +59,12 @@ func (w *world) agreed() string {
 	return ""
 }
 
-// readmit does what an operator does about a member that was removed and does
-// not know it: its entry about that never reached it, and it waits for a leader
-// for ever. It is wiped and joins as a new member.
-func (w *world) readmit(ctx context.Context) {
-	l := w.leader()
-	if l == nil || w.changes.Load() == 0 {
-		return
-	}
-	// Who is part of a group now is in the list that is taken after this, unless
-	// it was removed.
-	joined := make(map[string]*life)
-	for _, m := range w.members {
-		if other := m.life.Load(); other != nil && other.node.ClusterID() != "" {
-			joined[other.node.ID()] = other
-		}
-	}
-	for _, member := range l.node.Members() {
-		delete(joined, member.ID)
-	}
-	within, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	if _, err := l.node.Prove(within); err != nil {
-		return // what was listed may not be committed
-	}
-	for _, other := range joined {
-		w.trace("%s was removed: it is wiped", other.who)
-		other.member.obey(order{wipe: other.node.ID()})
-	}
-}
-
 // recover measures how soon writes are done again after the chaos (I12). The
 // clients still work.
 func (w *world) recover(ctx context.Context) {
 	start := time.Now()
 	serial := 0
 	w.await("a write", settleTime, func() string {
-		w.readmit(ctx)
 		l := w.leader()
 		if l == nil {
 			return "nobody leads"
@@ -117,7 +86,6 @@ func (w *world) recover(ctx context.Context) {
 func (w *world) lastLook(ctx context.Context) {
 	start := time.Now()
 	ended := w.await("switches end and all nodes agree", 2*settleTime, func() string {
-		w.readmit(ctx)
 		if l := w.leader(); l != nil {
 			if g := l.node.State().Group(group); g != nil && g.OpenSwitch != "" {
 				return "switch " + g.OpenSwitch + " is open"

@@ -28,7 +28,6 @@ type Options struct {
 	NoSync        bool // control: disks answer before what they were given is durable
 	UnprovenReads bool // control: who takes itself for the leader answers reads
 	NoSessions    bool // control: a retry is a new command
-	Pipelined     bool // control: raft's own default, whose pipelines can hang for ever
 }
 
 func (o Options) withDefaults() Options {
@@ -61,7 +60,6 @@ type Report struct {
 	Lost      int // writes that crashes took from disks
 	Replaced  int // members removed and joined again, tries included
 	Snapshots int // states that were restored from a snapshot
-	Forgotten int // futures that raft never answered; each leaks one goroutine
 }
 
 // Void reports whether the faults did nothing that anybody could notice: such a
@@ -100,7 +98,6 @@ func Run(t *testing.T, seed uint64, opt Options) Report {
 	if w == nil {
 		t.Fatalf("seed %d: the simulation did not begin: %s", seed, left.why)
 	}
-	report.Forgotten = left.forgotten
 	if len(left.leaks) > 0 {
 		w.violate("LEAK", "goroutines are left over: %s\n%s", left.why, strings.Join(left.leaks, "\n\n"))
 	}

@@ -43,11 +43,11 @@ func TestMain(m *testing.M) {
 
 // tally adds up what the runs of a test were.
 type tally struct {
-	mu                                        sync.Mutex
-	runs, void, violated                      int
-	fake, slowest, firstOK                    time.Duration
-	ops, unknown, terms, restarts, lost       int
-	replaced, snapshots, forgotten, fiveNodes int
+	mu                                  sync.Mutex
+	runs, void, violated                int
+	fake, slowest, firstOK              time.Duration
+	ops, unknown, terms, restarts, lost int
+	replaced, snapshots, fiveNodes      int
 }
 
 func (s *tally) add(r Report) {
@@ -66,12 +66,12 @@ func (s *tally) add(r Report) {
 	s.fake += r.Fake
 	s.slowest, s.firstOK = max(s.slowest, r.Settled), max(s.firstOK, r.FirstOK)
 	s.ops, s.unknown, s.terms, s.restarts, s.lost = s.ops+r.Ops, s.unknown+r.Unknown, s.terms+r.Terms, s.restarts+r.Restarts, s.lost+r.Lost
-	s.replaced, s.snapshots, s.forgotten = s.replaced+r.Replaced, s.snapshots+r.Snapshots, s.forgotten+r.Forgotten
+	s.replaced, s.snapshots = s.replaced+r.Replaced, s.snapshots+r.Snapshots
 }
 
 func (s *tally) String() string {
-	return fmt.Sprintf("%d seeds (%d with five nodes, %d void, %d with violations), %v simulated, %d operations (%d unknown), %d terms, %d restarts, %d snapshots restored, %d replacements tried, %d forgotten futures; after the chaos the first write took %v at most, to agree %v",
-		s.runs, s.fiveNodes, s.void, s.violated, s.fake.Round(time.Second), s.ops, s.unknown, s.terms, s.restarts, s.snapshots, s.replaced, s.forgotten,
+	return fmt.Sprintf("%d seeds (%d with five nodes, %d void, %d with violations), %v simulated, %d operations (%d unknown), %d terms, %d restarts, %d snapshots restored, %d replacements tried; after the chaos the first write took %v at most, to agree %v",
+		s.runs, s.fiveNodes, s.void, s.violated, s.fake.Round(time.Second), s.ops, s.unknown, s.terms, s.restarts, s.snapshots, s.replaced,
 		s.firstOK.Round(time.Millisecond), s.slowest.Round(time.Millisecond))
 }
 

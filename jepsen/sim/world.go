@@ -291,9 +291,6 @@ func (m *member) open(ctx context.Context) (*life, error) {
 	cfg.Machine = &witness{machine: fsm.New(), rec: w.rec, who: l.who}
 	cfg.Logger = w.logger(l.who)
 	cfg.Timing = timing
-	if !w.opt.Pipelined {
-		cfg.RPCsInFlight = 1
-	}
 	cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs = m.threshold, 200*time.Millisecond, m.trailing
 	cfg.ApplyTimeout = 2 * time.Second
 	node, err := cluster.Open(ctx, cfg)
