@@ -104,7 +104,8 @@ func (d *driver) prepare(ctx context.Context, s *fsm.Switch) ([]fsm.Prepared, er
 func (d *driver) prepareOne(ctx context.Context, s *fsm.Switch, address string) (fsm.Prepared, error) {
 	var state api.AgentState
 	body := api.PrepareDatasourceRequest{HostGroup: s.Group, Candidate: d.member(s, address)}
-	err := d.retry(ctx, 0, lasting, func(ctx context.Context) (err error) {
+	final := func(err error) bool { return lasting(err) || s.Any && d.away(err) }
+	err := d.retry(ctx, 0, final, func(ctx context.Context) (err error) {
 		state, err = d.agent(ctx, address, api.PrepareDatasource, d.meta(), body)
 		return err
 	})
@@ -188,7 +189,7 @@ func (d *driver) stopProxy(ctx context.Context, s *fsm.Switch, p *fsm.Proxy, wai
 	})
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
-	reason := "not reached"
+	reason, ended := "not reached", ctx.Done()
 	for {
 		select {
 		case err := <-answered:
@@ -203,16 +204,16 @@ func (d *driver) stopProxy(ctx context.Context, s *fsm.Switch, p *fsm.Proxy, wai
 				}
 				return fsm.Stopped{}, err
 			}
-			reason = oneLine(err)
+			reason, answered = oneLine(err), nil // there is no second answer
 		case <-tick.C:
 			if how, ok := d.proxyOut(s, p, reason); ok {
 				return how, nil
 			}
-		case <-ctx.Done():
-			if answered != nil && reason == "not reached" {
-				continue // its answer says more
+		case <-ended:
+			if answered == nil {
+				return fsm.Stopped{}, api.Errorf(api.ProxyNotStopped, "%s", reason)
 			}
-			return fsm.Stopped{}, api.Errorf(api.ProxyNotStopped, "%s", reason)
+			ended = nil // asking ends as well, and its answer says more
 		}
 	}
 }
@@ -255,8 +256,9 @@ func (d *driver) fencing(ctx context.Context, s *fsm.Switch) outcome {
 	})
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
+	var refusal error
+	ended := ctx.Done()
 	for {
-		var refusal error
 		select {
 		case r := <-answered:
 			if d.aborted() != nil {
@@ -281,12 +283,11 @@ func (d *driver) fencing(ctx context.Context, s *fsm.Switch) outcome {
 			if out, ok := d.primaryOut(s, refusal); ok {
 				return out
 			}
-		case <-ctx.Done():
+		case <-ended:
 			if answered == nil {
-				return undo(fsm.StateRollingBack, api.Errorf(api.FenceFailed, "fence %s: %v", s.FromAddress, ctx.Err()))
+				return undo(fsm.StateRollingBack, api.Errorf(api.FenceFailed, "fence %s: %v", s.FromAddress, refusal))
 			}
-			r := <-answered
-			answered <- r // it has ended with ctx
+			ended = nil // asking ends as well, and its answer says more
 		}
 	}
 }
