@@ -62,7 +62,7 @@ func incarnationOf(s *fsm.Switch, address string) string {
 			return p.Incarnation
 		}
 	}
-	if address == s.ToAddress {
+	if address == s.ToAddress && len(s.Prepared) == 0 { // recorded by an older keeper
 		return s.Incarnation
 	}
 	return ""
