@@ -180,3 +180,95 @@ func TestTimestampNeverGoesBack(t *testing.T) {
 		t.Errorf("%+v, the first was at %d", s, at)
 	}
 }
+
+func TestFailoverRequests(t *testing.T) {
+	r := newRig(t)
+	auto, off := group("g1", "a:1", "b:1", "c:1"), group("off", "x:1", "y:1")
+	auto.Settings.AutoFailover = true
+	r.publish(0, auto, off)
+	for _, test := range []struct {
+		name string
+		c    RequestSwitch
+		code uint16
+	}{
+		{"not allowed", RequestSwitch{Group: "off", To: 1, Kind: KindFailover}, CodeInvalidSwitch},
+		{"but to an operator", RequestSwitch{Group: "off", To: 1, Kind: KindFailover, ByOperator: true}, 0},
+		{"a choice in a planned switch", RequestSwitch{Group: "g1", To: 1, Kind: KindPlanned, Any: true}, CodeInvalidSwitch},
+		{"no such policy", RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, Policy: "brave"}, CodeInvalidSwitch},
+		{"good", RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, Any: true}, 0},
+		{"one runs", RequestSwitch{Group: "g1", To: 1, Kind: KindFailover}, CodeSwitchInProgress},
+	} {
+		if got := r.with(Header{}, &test.c); got.Code != test.code {
+			t.Errorf("%s: code %d (%s), want %d", test.name, got.Code, got.Msg, test.code)
+		}
+	}
+	if s := r.m.State().Switch("g1-1"); s.Policy != PolicyLossless || !s.Any {
+		t.Errorf("%+v", s)
+	}
+	r.advance(0, StateRequested, StateRolledBack)
+	r.do(0, &RequestSwitch{Group: "g1", To: 1, Kind: KindFailover}) // nothing was touched: no cooldown
+}
+
+// R13: only one that was prepared can be chosen, and only with the commit.
+func TestChosenWithTheCommit(t *testing.T) {
+	r := newRig(t)
+	r.publish(0, group("g1", "a:1", "b:1", "c:1", "d:1"))
+	r.do(0, &RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, Any: true, ByOperator: true})
+	step := func(code uint16, c AdvanceSwitch) {
+		t.Helper()
+		c.ID, c.Generation = "g1-1", 1
+		r.do(code, &c)
+	}
+	for i := range 3 {
+		step(0, AdvanceSwitch{From: forward[i], To: forward[i+1]})
+	}
+	step(0, AdvanceSwitch{From: StateStopping, To: StateFencing, Prepared: []Prepared{{"b:1", "i"}, {"c:1", "i"}}})
+	step(CodeInvalidSwitch, AdvanceSwitch{From: StateFencing, To: StateCatchingUp, Chosen: "c:1"})
+	step(0, AdvanceSwitch{From: StateFencing, To: StateCatchingUp})
+	step(CodeInvalidSwitch, AdvanceSwitch{From: StateCatchingUp, To: StatePromoting, Chosen: "d:1"})
+	step(0, AdvanceSwitch{From: StateCatchingUp, To: StatePromoting, Chosen: "c:1"})
+	if g, s := r.m.State().Group("g1"), r.m.State().Switch("g1-1"); g.Writable != 2 || s.To != 2 || s.ToAddress != "c:1" {
+		t.Errorf("%+v, %+v", g, s)
+	}
+}
+
+// R23: a committed switch is superseded by a failover of what it committed,
+// never before the commit, and the group stays held.
+func TestSupersede(t *testing.T) {
+	for i, state := range forward {
+		r := switchRig(t)
+		for j := range i {
+			r.advance(0, forward[j], forward[j+1])
+		}
+		next := &RequestSwitch{Group: "g1", From: 1, To: 2, Kind: KindFailover, ByOperator: true}
+		if i == len(forward)-1 {
+			r.do(CodeTooFrequent, next) // it is over, and not superseded
+			continue
+		}
+		if i < 6 {
+			next.From = 0
+			r.do(CodeSwitchInProgress, next)
+			continue
+		}
+		planned := *next
+		planned.Kind = KindPlanned
+		r.do(CodeSwitchInProgress, &planned)
+		r.do(0, next)
+		old, s, g := r.m.State().Switch("g1-1"), r.m.State().Switch("g1-2"), r.m.State().Group("g1")
+		if old.State != StateSuperseded || old.IsOpen() || s.Supersedes != "g1-1" || g.Generation != 2 || g.Step != StepStopping || g.Open() || g.OpenSwitch != "g1-2" {
+			t.Errorf("%s: %+v, %+v, %+v", state, old, s, g)
+		}
+		if got := r.with(Header{Term: r.term}, &AdvanceSwitch{ID: "g1-1", Generation: 1, From: state, To: forward[i+1]}); got.Code != CodeStaleGeneration {
+			t.Errorf("%s: a late step of the superseded switch: code %d", state, got.Code)
+		}
+		for j := range 6 {
+			r.advance(0, forward[j], forward[j+1])
+			if g := r.m.State().Group("g1"); g.Open() {
+				t.Errorf("%s: open in %s", state, forward[j+1])
+			}
+		}
+		if g := r.m.State().Group("g1"); g.Writable != 2 {
+			t.Errorf("%s: the writable is %d", state, g.Writable)
+		}
+	}
+}

@@ -69,6 +69,8 @@ func TestEvidence(t *testing.T) {
 	}{
 		{"silent, and everybody says so", func(e *evidence) {}, true},
 		{"two of three say so", func(e *evidence) { e.failing = 2 }, true},
+		{"never opened, silent", func(e *evidence) { e.unused, e.failing = true, 0 }, true},
+		{"never opened, heard", func(e *evidence) { e.unused, e.silent = true, 0 }, false},
 		{"half say so", func(e *evidence) { e.proxies, e.failing = 4, 2 }, false},
 		{"nobody is asked", func(e *evidence) { e.proxies, e.failing = 0, 0 }, false},
 		{"a replica hears it", func(e *evidence) { e.hearing = []string{"b:1"} }, false},

@@ -21,4 +21,8 @@
 //     id and the stamp (R8).
 //   - A timeout is unknown, not failed (R9): after one the state machine, the
 //     proxy or the agent is asked again.
+//   - A lease is granted only on a proof of leadership that began after the
+//     heartbeat came in (R1), and recorded before the answer goes out. The commit
+//     point of a switch is passed only when every proxy stopped or has no lease, and
+//     the old primary is fenced or its agent has none (R2).
 package keeper

@@ -18,6 +18,7 @@ type evidence struct {
 	proxies int           // that are up and heard
 	failing int           // of these, whose probes of it failed often enough
 	hearing []string      // replicas that still receive from it
+	unused  bool          // it was committed and never opened: no proxy probes it yet
 }
 
 // gone reports whether the primary is gone, and why or why not. One that is
@@ -32,6 +33,8 @@ func (e evidence) gone() (bool, string) {
 		return false, fmt.Sprintf("its agent was heard %v ago and does not say that mysqld is dead", e.silent.Round(time.Millisecond))
 	case len(e.hearing) > 0:
 		return false, fmt.Sprintf("its agent is silent for %v, but it is heard by %s", e.silent.Round(time.Millisecond), strings.Join(e.hearing, ", "))
+	case e.unused:
+		return true, fmt.Sprintf("it was to be promoted, its agent is silent for %v, and no replica hears it", e.silent.Round(time.Millisecond))
 	case e.failing*2 <= e.proxies || e.proxies == 0:
 		return false, fmt.Sprintf("its agent is silent for %v, but the probes of only %d of %d proxies fail", e.silent.Round(time.Millisecond), e.failing, e.proxies)
 	}
@@ -41,7 +44,7 @@ func (e evidence) gone() (bool, string) {
 // evidenceOf gathers what was heard of a group's writable datasource.
 func (k *Keeper) evidenceOf(state *fsm.State, g *fsm.HostGroup) evidence {
 	primary := g.Datasources[g.Writable]
-	e := evidence{lease: k.times.Lease, probes: g.Settings.Probes}
+	e := evidence{lease: k.times.Lease, probes: g.Settings.Probes, unused: g.Step == fsm.StepPromoting}
 	e.dead, e.silent = k.presence.deadBeats(primary)
 	for _, p := range state.Proxies(g.Cluster) {
 		beat, age, heard := k.presence.proxy(proxyKey(p.Cluster, p.ID))

@@ -126,6 +126,9 @@ func TestFailoverOfSilentHost(t *testing.T) {
 		t.Errorf("the record: %+v", s)
 	}
 	wantWaited(t, f, s, agentHolder(db0))
+	if took := stepTime(s, fsm.StateRecovering).Sub(stepTime(s, fsm.StateRequested)); took > time.Second {
+		t.Errorf("it took %v, though the lease was out when the host was taken for gone", took)
+	}
 }
 
 // An overloaded primary is not failed over: its agent or a replica is heard.
@@ -313,4 +316,55 @@ func TestStuckFailoverIsSuperseded(t *testing.T) {
 		t.Errorf("superseded %+v by %+v", old, s)
 	}
 	wantWaited(t, f, s, agentHolder(db1))
+}
+
+// The detector does so by itself, as far as the policy lets it.
+func TestDetectorSupersedes(t *testing.T) {
+	t.Parallel()
+	f := world(t, 1, autoDocument("  prefer: "+db1+"\n  policy: available\n"), short)
+	silence := f.beating()
+	f.agents[1].on(api.PromoteDatasource, refuses(api.MySQLUnreachable, "it died"))
+	f.kill()
+	eventually(t, "the promotion is stuck", func() bool { return len(f.tape.of(api.PromoteDatasource)) > 1 })
+	silence(f.agents[1])
+	f.agents[1].stop()
+	f.agents[1].disconnected()
+	eventually(t, "it is superseded", func() bool { return f.state().Switch("orders-2") != nil })
+	s := f.ended("orders-2")
+	wantStates(t, s, wayDone...)
+	if s.To != db2 || s.RequestedBy != "detector" || !strings.Contains(s.VoteRule, "never opened") || f.show("orders-1").State != fsm.StateSuperseded {
+		t.Errorf("superseded by %+v", s)
+	}
+	wantWaited(t, f, s, agentHolder(db1))
+}
+
+// TestLeaderMovesDuringFailover: the next of three keepers ends it, and waits
+// for the leases that the one before may have granted.
+func TestLeaderMovesDuringFailover(t *testing.T) {
+	for _, order := range []string{api.FenceDatasource, api.DrainDatasource} {
+		t.Run(order, func(t *testing.T) {
+			f := world(t, 3, autoDocument(""), tuning{})
+			f.beating()
+			a := f.agents[0]
+			if order == api.DrainDatasource {
+				a = f.agents[1]
+			}
+			entered, release := a.block(order)
+			defer release()
+			old := f.leader()
+			f.kill()
+			<-entered
+			f.must(api.LeaderTransfer, api.LeaderTransferRequest{}, nil)
+			eventually(t, "another keeper leads", func() bool { return f.leader() != old })
+			s := f.ended("orders-1")
+			terms := map[uint64]bool{}
+			for _, step := range s.Steps {
+				terms[step.Term] = true
+			}
+			if g := f.group(); s.State != fsm.StateDone || g.Writable == 0 || len(terms) < 2 {
+				t.Errorf("it ended as %s (%s) in the terms %v, the group is %+v", s.State, s.Error, terms, g)
+			}
+			wantStampsRise(t, f)
+		})
+	}
 }

@@ -30,16 +30,23 @@ func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check
 	}
 }
 
-// settleIn waits for the connections that a new leader does not have yet.
+// settleIn waits for the connections that a new leader does not have yet. Later
+// nobody is waited for: whoever is not connected may be as gone as the primary.
 func (d *driver) settleIn(ctx context.Context, s *fsm.Switch) {
 	ctx, cancel := context.WithTimeout(ctx, d.waits.grace)
 	defer cancel()
-	for ctx.Err() == nil && d.presence.age() < d.times.Lease && !d.replicasConnected(s) {
+	for ctx.Err() == nil && d.presence.age() < d.times.Lease && !d.connected(s) {
 		pause(ctx, orderPauseMin)
 	}
 }
 
-func (d *driver) replicasConnected(s *fsm.Switch) bool {
+// connected reports whether replicas and proxies that should be are connected.
+func (d *driver) connected(s *fsm.Switch) bool {
+	for _, p := range d.cfg.Store.State().Proxies(s.Cluster) {
+		if _, ok := d.proxies.Get(proxyKey(p.Cluster, p.ID)); p.Status == fsm.StatusUp && !ok {
+			return false
+		}
+	}
 	for i, address := range s.Members {
 		if _, ok := d.agents.Get(address); i != s.From && !ok {
 			return false
@@ -55,7 +62,9 @@ func (d *driver) checkGone(state *fsm.State, s *fsm.Switch) fsm.Check {
 	if g == nil {
 		return fsm.Check{Rule: ruleGone, Input: "the host group is gone"}
 	}
-	ok, why := d.evidenceOf(state, g).gone()
+	e := d.evidenceOf(state, g)
+	e.unused = d.unused(s)
+	ok, why := e.gone()
 	check := fsm.Check{Rule: ruleGone, OK: ok, Input: why}
 	if s.ByOperator {
 		check.OK, check.Detail = true, "an operator asked for it"

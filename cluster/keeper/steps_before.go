@@ -250,13 +250,19 @@ func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
 		rule = "skipped: operator"
 	case !s.Settings.NeedVote:
 		rule = "skipped: config"
+	case d.unused(s):
+		rule = "skipped: the primary that " + s.Supersedes + " committed was never opened, no proxy has probed it"
 	}
 	if rule != "" {
 		out := next(fsm.StateStopping, rule)
 		out.VoteRule = rule
 		return out
 	}
-	d.gather(ctx, s)
+	if failover(s) {
+		d.settleIn(ctx, s)
+	} else {
+		d.gather(ctx, s)
+	}
 	var (
 		all     sync.WaitGroup
 		mu      sync.Mutex
@@ -300,6 +306,12 @@ func (d *driver) voting(ctx context.Context, s *fsm.Switch) outcome {
 	}
 	out.VoteRule = rule
 	return out
+}
+
+// unused reports whether s leaves a primary that no proxy ever wrote to.
+func (d *driver) unused(s *fsm.Switch) bool {
+	old := d.cfg.Store.State().Switch(s.Supersedes)
+	return old != nil && !went(old, fsm.StateRecovering)
 }
 
 // votePause is the pause before a proxy is asked again in a failover.

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/wire"
 )
 
 // catchingUp waits until the new primary has all that counts. The transition
@@ -60,7 +62,7 @@ func incarnationOf(s *fsm.Switch, address string) string {
 			return p.Incarnation
 		}
 	}
-	if address == s.ToAddress {
+	if address == s.ToAddress && len(s.Prepared) == 0 { // recorded by an older keeper
 		return s.Incarnation
 	}
 	return ""
@@ -147,16 +149,19 @@ func (d *driver) stopReceiving(ctx context.Context, s *fsm.Switch, policy string
 	rows, list := make([]fsm.Replica, len(addresses)), make([]contender, len(addresses))
 	var all sync.WaitGroup
 	for i, address := range addresses {
-		all.Go(func() { rows[i], list[i] = d.stopReceivingOne(ctx, s, address) })
+		all.Go(func() { rows[i], list[i] = d.stopReceivingOne(ctx, s, policy, address) })
 	}
 	all.Wait()
 	return rows, list
 }
 
-func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, address string) (fsm.Replica, contender) {
+func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, address string) (fsm.Replica, contender) {
 	var state api.AgentState
 	body := api.StopReceivingDatasourceRequest{HostGroup: s.Group, Primary: d.source(s)}
-	err := d.retry(ctx, 0, lasting, func(ctx context.Context) (err error) {
+	final := func(err error) bool {
+		return lasting(err) || policy == fsm.PolicyAvailable && d.away(err)
+	}
+	err := d.retry(ctx, 0, final, func(ctx context.Context) (err error) {
 		if state, err = d.agent(ctx, address, api.StopReceivingDatasource, d.meta(), body); err == nil && state.Receiving {
 			err = api.Errorf(api.NotReady, "it still receives")
 		}
@@ -180,11 +185,19 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, address st
 		c.excluded = "it was not prepared"
 	case prepared != state.Incarnation: // R13
 		c.excluded = "its agent was restarted since it was prepared"
+	case state.Dead:
+		c.excluded = "its server is dead"
 	case state.Alarm != "":
 		c.excluded = state.Alarm
 	}
 	row.Note = c.excluded
 	return row, c
+}
+
+// away reports whether the other side is not connected to a leader that has led
+// for so long that it should be.
+func (d *driver) away(err error) bool {
+	return errors.Is(err, wire.ErrNotConnected) && d.presence.age() > d.times.Lease
 }
 
 // receivedOf is what a replica has received.

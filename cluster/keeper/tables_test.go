@@ -134,7 +134,7 @@ func TestEveryStateHasAStep(t *testing.T) {
 			}
 		}
 	}
-	if states != len(steps)+2 {
+	if states != len(steps)+3 {
 		t.Errorf("%d states, %d steps", states, len(steps))
 	}
 }
