@@ -13,6 +13,11 @@ const (
 	PromoteDatasource   = "PromoteDatasource"
 	FollowDatasource    = "FollowDatasource"
 	RestoreDatasource   = "RestoreDatasource"
+
+	// Of a failover, in the order of its steps.
+	StopReceivingDatasource = "StopReceivingDatasource"
+	DrainDatasource         = "DrainDatasource"
+	ResumeDatasource        = "ResumeDatasource"
 )
 
 // Roles of BinlogFetch.
@@ -76,6 +81,17 @@ type AgentHeartbeatRequest struct {
 	Stamp       Stamp  `json:"stamp,omitzero"` // highest seen (R25)
 	HostGroup   string `json:"hostGroup,omitempty"`
 	Alarm       string `json:"alarm,omitempty"` // what needs a person, empty when nothing does
+
+	// Dead: the server's process is confirmed gone, and nothing but its agent will
+	// start it. One that is slow, hung or unreachable is not dead.
+	Dead bool `json:"dead,omitempty"`
+	// What a replica says of the server that it replicates from.
+	Source    string `json:"source,omitempty"`    // its address
+	Receiving bool   `json:"receiving,omitempty"` // the IO thread is connected to it
+	HeardMS   int64  `json:"heardMs,omitempty"`   // since it last sent anything (its own heartbeats count); -1 when unknown
+	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
+	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
+	LagMS     int64  `json:"lagMs,omitempty"`     // -1 when unknown
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.
@@ -100,6 +116,14 @@ type AgentState struct {
 	Binlog      *Binlog `json:"binlog,omitempty"`
 	SemiSync    string  `json:"semiSync,omitempty"`
 	Alarm       string  `json:"alarm,omitempty"`
+
+	// Alive: the server answers. Dead: its process is confirmed gone. Neither: not
+	// known (it hangs, or the agent cannot say). Both are never true.
+	Alive     bool   `json:"mysqldAlive,omitempty"`
+	Dead      bool   `json:"dead,omitempty"`
+	Receiving bool   `json:"receiving,omitempty"` // the IO thread runs or may start by itself
+	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
+	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 }
 
 // Check is one rule of a preflight with its input and verdict.
@@ -138,11 +162,16 @@ type PrepareDatasourceRequest struct {
 	Candidate Datasource `json:"candidate"`
 }
 
-// FenceDatasourceRequest makes the old primary read-only within BoundMS.
+// FenceDatasourceRequest makes the old primary read-only within BoundMS. The
+// answer's state confirms it: ReadOnly, or Dead with the promise that the server
+// comes up read-only.
 type FenceDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Primary   Datasource `json:"primary"`
 	BoundMS   int64      `json:"boundMs"`
+	// Kill: in a failover a server that is not read-only within the bound is
+	// killed. In a planned switch it never is: a timeout rolls back.
+	Kill bool `json:"kill,omitempty"`
 }
 
 // WaitPositionRequest waits until the server has applied GTID.
@@ -171,6 +200,29 @@ type FollowDatasourceRequest struct {
 // RestoreDatasourceRequest re-opens the old primary of a switch that is rolled
 // back; its agent obeys only in the step rolling-back of the same generation.
 type RestoreDatasourceRequest struct {
+	HostGroup string     `json:"hostGroup"`
+	Primary   Datasource `json:"primary"`
+}
+
+// StopReceivingDatasourceRequest stops the replication's IO thread for good,
+// until FollowDatasource or ResumeDatasource (R19). The answer's state has
+// Receiving false, and Received and Applied read after it stopped.
+type StopReceivingDatasourceRequest struct {
+	HostGroup string     `json:"hostGroup"`
+	Primary   Datasource `json:"primary"` // from which it no longer receives
+}
+
+// DrainDatasourceRequest applies everything that was received. The answer's
+// state has Applied equal to Received.
+type DrainDatasourceRequest struct {
+	HostGroup string     `json:"hostGroup"`
+	Candidate Datasource `json:"candidate"`
+	TimeoutMS int64      `json:"timeoutMs"`
+}
+
+// ResumeDatasourceRequest receives from the primary again: the failover was
+// rolled back.
+type ResumeDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Primary   Datasource `json:"primary"`
 }

@@ -123,7 +123,7 @@ func TestSeedBodies(t *testing.T) {
 		{ConfigFetch, ConfigFetchRequest{}, `{}`},
 		{ProxyRegister, ProxyRegisterRequest{}, `{}`},
 		{ProxyUnregister, ProxyUnregisterRequest{Reason: "xxx"}, `{"reason":"xxx"}`},
-		{ClusterDatasourcesSwitch, ClusterDatasourcesSwitchRequest{"hostGroup1", 0, 1, "r", nil}, `{"hostGroup":"hostGroup1","fromIndex":0,"toIndex":1,"reason":"r"}`},
+		{ClusterDatasourcesSwitch, ClusterDatasourcesSwitchRequest{HostGroup: "hostGroup1", ToIndex: 1, Reason: "r"}, `{"hostGroup":"hostGroup1","fromIndex":0,"toIndex":1,"reason":"r"}`},
 		{PushConfig, PushConfigRequest{"1", "yaml content"}, `{"configId":"1","content":"yaml content"}`},
 		{RollbackConfig, RollbackConfigRequest{}, `{}`},
 		{UnregisterProxy, UnregisterProxyRequest{"disk"}, `{"reason":"disk"}`},

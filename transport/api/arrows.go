@@ -65,6 +65,9 @@ type ProxyRegisterRequest struct {
 type ProxyUnregisterRequest struct {
 	Reason string `json:"reason"`
 	Force  bool   `json:"force,omitempty"` // also when it is the last that is up
+	// Released: it gave up its lease, and sends no write before it is activated
+	// again (R5). Without it the answer comes when its lease must be over.
+	Released bool `json:"released,omitempty"`
 }
 
 // ClusterDatasourcesSwitchRequest asks for a switch. The answer comes when the
@@ -72,10 +75,22 @@ type ProxyUnregisterRequest struct {
 type ClusterDatasourcesSwitchRequest struct {
 	HostGroup string `json:"hostGroup"`
 	FromIndex int    `json:"fromIndex"`
-	ToIndex   int    `json:"toIndex"`
+	ToIndex   int    `json:"toIndex"` // AnyIndex: the keeper chooses (in a failover)
 	Reason    string `json:"reason"`
 	Wait      *bool  `json:"wait,omitempty"` // nil is true
+	// Kind is KindPlanned or KindFailover. Empty is planned; of a proxy it is a
+	// failover when the primary's agent does not say that the server is alive.
+	Kind string `json:"kind,omitempty"`
 }
+
+// Kinds of switches.
+const (
+	KindPlanned  = "planned"
+	KindFailover = "failover"
+)
+
+// AnyIndex as ToIndex leaves the choice of the new primary to the keeper.
+const AnyIndex = -1
 
 // ProxyHeartbeatRequest is sent every HeartbeatInterval of the answer.
 type ProxyHeartbeatRequest struct {
@@ -89,6 +104,16 @@ type ProxyHeartbeatRequest struct {
 	Incarnation string           `json:"incarnation,omitempty"` // of the process
 	Stamps      map[string]Stamp `json:"stamps,omitempty"`      // highest seen, by host group (R25)
 	ConfError   string           `json:"confError,omitempty"`   // why the last push was refused
+	Probes      map[string]Probe `json:"probes,omitempty"`      // of the writable datasource, by host group
+}
+
+// Probe is what a proxy's own probes say of the datasource that it takes for
+// the writable one.
+type Probe struct {
+	Address       string `json:"address"`         // of the datasource that is probed
+	Failures      int    `json:"failures"`        // in a row; 0: the last one succeeded
+	LastSuccessMS int64  `json:"lastSuccessMs"`   // since the last that succeeded was sent; -1: none did
+	Error         string `json:"error,omitempty"` // of the last one
 }
 
 // HeartbeatAnswer is the data of both heartbeats' answers: what holds now.
@@ -111,7 +136,14 @@ type Grant struct {
 	Primary    Datasource `json:"primary"`
 	Open       bool       `json:"open"`                 // writes are allowed
 	ReplicaSet []string   `json:"replicaSet,omitempty"` // to an agent: addresses of the group (R17)
+	Policy     string     `json:"policy,omitempty"`     // to an agent: PolicyLossless or PolicyAvailable
 }
+
+// Policies of a host group: what a failover may lose.
+const (
+	PolicyLossless  = "lossless"  // nothing: refused when an acknowledged write might be missing
+	PolicyAvailable = "available" // the best that is left is promoted, what may be lost is recorded
+)
 
 // Datasource names a database server.
 type Datasource struct {

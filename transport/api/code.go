@@ -75,6 +75,9 @@ const (
 	PreflightFailed Code = 2114
 	Conflict        Code = 2115
 	DiskLow         Code = 2116
+	MayLoseWrites   Code = 2117
+	NoCandidate     Code = 2118
+	PrimaryAlive    Code = 2119
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -143,6 +146,9 @@ var codeText = map[Code]string{
 	SessionGone:        "the client session is unknown or its sequence was forgotten",
 	PreflightFailed:    "the candidate failed a preflight rule",
 	DiskLow:            "the keeper's disk is nearly full",
+	MayLoseWrites:      "an acknowledged write might be missing",
+	NoCandidate:        "no datasource can become the primary",
+	PrimaryAlive:       "the primary is alive",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",

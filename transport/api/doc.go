@@ -18,7 +18,9 @@
 //	                                  PrepareDatasource FenceDatasource
 //	                                  WaitPosition PromoteDatasource
 //	                                  FollowDatasource RestoreDatasource
-//	                                  PreflightDatasource)
+//	                                  PreflightDatasource
+//	                                  StopReceivingDatasource
+//	                                  DrainDatasource ResumeDatasource)
 //	arrow 4  zeroagent  → zerokeeper  AgentHeartbeat
 //
 // Names and members of the seed are kept to the letter. Members that zero adds

@@ -307,13 +307,18 @@ type SectionAnswer struct {
 	Version   uint64 `json:"version"` // counts the writes of the section, from 1
 }
 
-// SwitchStartRequest asks for a planned switch. The answer comes when it is
-// accepted; its progress is in SwitchShow.
+// SwitchStartRequest asks for a switch. The answer comes when it is accepted;
+// its progress is in SwitchShow.
 type SwitchStartRequest struct {
 	HostGroup string `json:"hostGroup"`
 	FromIndex *int   `json:"fromIndex,omitempty"` // refuse unless this is the writable
-	ToIndex   int    `json:"toIndex"`
+	ToIndex   int    `json:"toIndex"`             // AnyIndex: the keeper chooses (in a failover)
 	Reason    string `json:"reason"`
+	// Kind is KindPlanned (also when empty) or KindFailover. A failover supersedes
+	// an open switch that has passed its commit point (R23).
+	Kind string `json:"kind,omitempty"`
+	// Policy overrides the group's, for this failover.
+	Policy string `json:"policy,omitempty"`
 }
 
 // SwitchRef names a switch.
@@ -353,11 +358,19 @@ type Switch struct {
 	Votes       []SwitchVote `json:"votes,omitempty"`
 	VoteRule    string       `json:"voteRule,omitempty"` // skipped: operator, skipped: config, or what was needed
 	Position    *Binlog      `json:"position,omitempty"` // of the fenced primary
-	Open        bool         `json:"open"`
-	Code        Code         `json:"code"` // of the outcome; OK while open and when done
-	Error       string       `json:"error,omitempty"`
-	BlackoutMS  float64      `json:"blackoutMs,omitempty"` // from stopping to recovering, as the leaders stamped it
-	TotalMS     float64      `json:"totalMs"`
+	Policy      string       `json:"policy,omitempty"`   // of a failover
+	// Proxies says how each proxy came to write no more, Fenced how the old primary
+	// did: FencedConfirmed, FencedDead or LeaseOut.
+	Proxies    []SwitchProxy   `json:"proxies,omitempty"`
+	Fenced     string          `json:"fenced,omitempty"`
+	Replicas   []SwitchReplica `json:"replicas,omitempty"` // of a failover: what each had received
+	MayBeLost  string          `json:"mayBeLost,omitempty"`
+	Supersedes string          `json:"supersedes,omitempty"` // the switch that it took the place of (R23)
+	Open       bool            `json:"open"`
+	Code       Code            `json:"code"` // of the outcome; OK while open and when done
+	Error      string          `json:"error,omitempty"`
+	BlackoutMS float64         `json:"blackoutMs,omitempty"` // from stopping to recovering, as the leaders stamped it
+	TotalMS    float64         `json:"totalMs"`
 }
 
 // SwitchStep is one step with its time and outcome.
@@ -367,6 +380,29 @@ type SwitchStep struct {
 	TookMS float64   `json:"tookMs"`
 	Term   uint64    `json:"term"`
 	Note   string    `json:"note,omitempty"`
+}
+
+// How a proxy or the old primary came to write no more.
+const (
+	ProxyStopped    = "stopped"   // it confirmed that nothing is in flight
+	LeaseOut        = "lease out" // it was not reached, and its lease must be over
+	FencedConfirmed = "fenced"    // its agent confirmed read_only
+	FencedDead      = "dead"      // its agent confirmed that the server's process is gone
+)
+
+// SwitchProxy is how one proxy came to write no more.
+type SwitchProxy struct {
+	Proxy string `json:"proxy"`
+	How   string `json:"how"` // ProxyStopped or LeaseOut
+	Note  string `json:"note,omitempty"`
+}
+
+// SwitchReplica is what one replica had when it stopped to receive.
+type SwitchReplica struct {
+	Address  string `json:"address"`
+	Stopped  bool   `json:"stopped"`            // its agent confirmed that it no longer receives
+	Received string `json:"received,omitempty"` // GTID position
+	Note     string `json:"note,omitempty"`     // why it was not reached, or not chosen
 }
 
 // SwitchVote is one proxy's vote.
