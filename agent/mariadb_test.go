@@ -191,6 +191,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	say(stamp(1, api.StepCatchingUp), 0, a, false)
 	b.order(t, stamp(1, api.StepCatchingUp), api.WaitPosition, api.WaitPositionRequest{HostGroup: "orders", Candidate: b.me,
 		GTID: fenced.Binlog.GTIDBinlogPos, State: fenced.Binlog.GTIDBinlogState, TimeoutMS: 10_000})
+	say(stamp(1, api.StepPromoting), 1, b, true)
 	promoted := b.order(t, stamp(1, api.StepPromoting), api.PromoteDatasource, api.PromoteDatasourceRequest{HostGroup: "orders", Primary: b.me})
 	if promoted.ReadOnly || b.value(t, "SELECT @@global.read_only") != "0" {
 		t.Errorf("promoted: %+v", promoted)
@@ -206,6 +207,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	// Another one, which is rolled back.
 	say(stamp(2, api.StepFencing), 1, b, false)
 	b.order(t, stamp(2, api.StepFencing), api.FenceDatasource, api.FenceDatasourceRequest{HostGroup: "orders", Primary: b.me, BoundMS: 5000})
+	say(stamp(2, api.StepRollingBack), 1, b, true)
 	restored := b.order(t, stamp(2, api.StepRollingBack), api.RestoreDatasource, api.RestoreDatasourceRequest{HostGroup: "orders", Primary: b.me})
 	if restored.ReadOnly || b.value(t, "SELECT @@global.read_only") != "0" {
 		t.Errorf("restored: %+v", restored)
