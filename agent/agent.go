@@ -31,17 +31,29 @@ type Agent struct {
 
 	look   chan struct{} // the server is to be asked now
 	act    chan struct{} // there is something new to compare with the grants
+	hurry  chan struct{} // a heartbeat is to be sent now
 	looked chan struct{} // closed when the server was asked for the first time
 
+	lease      *holding
+	boot       string             // the run of this machine
+	attached   chan mysql.Process // the newest, for whoever waits for its end
+	secured    chan struct{}      // closed when the server is not writable without a lease
+	secureOnce sync.Once
+
 	mu       sync.Mutex
-	state    mysql.State   // as last asked, or as an action left it
-	changes  uint64        // actions that left it as something else
-	trouble  error         // why the server could not be asked
-	identity string        // of the server, as last seen
-	alarm    string        // what needs a person
-	grants   []api.Grant   // of the last answer
-	interval time.Duration // between heartbeats
-	heard    bool          // a keeper answered since the start
+	state    mysql.State       // as last asked, or as an action left it
+	changes  uint64            // actions that left it as something else
+	trouble  error             // why the server could not be asked
+	identity string            // of the server, as last seen
+	alarm    string            // what needs a person, by the level
+	warnings map[string]string // what else does
+	pid      int               // of the server's process, 0: not known
+	dead     bool              // the process is gone
+	wasDead  bool              // and nothing was seen of it since
+	heardOf  hearing           // when the server last heard of its source
+	grants   []api.Grant       // of the last answer
+	interval time.Duration     // between heartbeats
+	heard    bool              // a keeper answered since the start
 	answered time.Time
 }
 
@@ -59,7 +71,14 @@ func Open(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg: cfg, log: cfg.Logger, db: cfg.Database, incarnation: newIncarnation(), notes: notes, started: time.Now(), interval: defaultBeat,
-		look: make(chan struct{}, 1), act: make(chan struct{}, 1), looked: make(chan struct{}),
+		look: make(chan struct{}, 1), act: make(chan struct{}, 1), looked: make(chan struct{}), hurry: make(chan struct{}, 1),
+		attached: make(chan mysql.Process, 1), secured: make(chan struct{}), warnings: map[string]string{}, boot: bootID(),
+	}
+	a.lease = newHolding(func() { poke(a.hurry) })
+	if pid, resumed := a.lease.resume(cfg.DataDir, a.boot, notes.memory); resumed { // R14: a planned restart without a blip
+		a.pid = pid
+		a.secure()
+		a.log.Info("took up the lease of the process before", "stamp", notes.Stamp)
 	}
 	a.answered = a.started
 	a.handlers = a.handlerTable()
@@ -115,7 +134,7 @@ func (a *Agent) View() View {
 	defer a.mu.Unlock()
 	return View{
 		Reachable: a.state.Reachable, Trouble: a.trouble, ReadOnly: a.state.ReadOnly, Role: roleOf(a.state),
-		Alarm: a.alarm, Heard: a.heard, Silence: time.Since(a.answered),
+		Alarm: a.alarms(), Heard: a.heard, Silence: time.Since(a.answered),
 	}
 }
 
@@ -172,9 +191,20 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		state.Reachable = false
 	} else {
 		a.identity = state.Identity
+		a.heardOf.look(state.Replication)
 	}
-	if a.changes == before || err != nil {
+	switch {
+	case err != nil:
+		state.DataDir = a.state.DataDir
 		a.state = state
+	case a.changes == before:
+		a.state = state
+		if a.dead {
+			a.dead, a.wasDead = false, true // something answers
+		}
+		if !state.ReadOnly {
+			a.lease.suspect()
+		}
 	}
 	return state, databaseError(err)
 }
@@ -211,13 +241,18 @@ func roleOf(s mysql.State) string {
 // answer is what the keepers are told of the server.
 func (a *Agent) answer(s mysql.State, binlog *api.Binlog) api.AgentState {
 	a.mu.Lock()
-	m, alarm, identity := a.notes.memory, a.alarm, a.identity
+	m, alarm, identity, dead := a.notes.memory, a.alarms(), a.identity, a.dead
 	a.mu.Unlock()
+	if identity == "" {
+		identity = m.ServerID
+	}
 	answer := api.AgentState{
 		Address: a.db.Address(), Incarnation: a.incarnation, ServerID: identity, Version: s.Version, ReadOnly: s.ReadOnly, Role: roleOf(s),
 		LagSeconds: -1, Prepared: m.Prepared, Stamp: m.Stamp, Alarm: alarm, SemiSync: semiSync(s.SemiSync), Binlog: binlog,
+		Alive: s.Reachable && !dead, Dead: dead, Applied: s.GTIDSlavePos,
 	}
 	if r := s.Replication; r != nil {
+		answer.Receiving, answer.Received = r.IORunning != "No", r.GtidIOPos
 		answer.Source, answer.IORunning, answer.SQLRunning, answer.LagSeconds = r.Source(), r.IORunning, r.SQLRunning, r.SecondsBehind
 		if err := r.Err(); err != nil {
 			answer.Error = err.Error()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/host"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 const (
@@ -22,11 +23,14 @@ const (
 	firstRetry = 20 * time.Millisecond
 )
 
-// Run asks the server what it is, tells the keepers, and makes it what they
-// answer, until ctx ends. The three do not wait for each other: a server that
-// hangs does not keep heartbeats from being sent. It is called once.
+// Run asks the server what it is, tells the keepers, makes it what they answer,
+// and read-only when their lease ends, until ctx ends. None of it waits for the
+// rest: a server that hangs keeps neither heartbeats from being sent nor itself from
+// being killed. It is called once.
 func (a *Agent) Run(ctx context.Context, link Link) {
 	var all sync.WaitGroup
+	all.Go(func() { a.guard(ctx) })
+	all.Go(func() { a.mourn(ctx) })
 	all.Go(func() { a.watch(ctx) })
 	all.Go(func() { a.enforce(ctx) })
 	a.beat(ctx, link)
@@ -38,7 +42,13 @@ func (a *Agent) Run(ctx context.Context, link Link) {
 func (a *Agent) watch(ctx context.Context) {
 	told := false
 	for first := true; ctx.Err() == nil; first = false {
-		_, err := a.ask(ctx)
+		state, err := a.ask(ctx)
+		if err != nil && ctx.Err() == nil {
+			a.checkDead(ctx)
+		}
+		if ctx.Err() == nil && !a.isDead() {
+			a.attach(ctx, state, err == nil)
+		}
 		if first {
 			close(a.looked)
 		}
@@ -55,6 +65,9 @@ func (a *Agent) watch(ctx context.Context) {
 		poke(a.act)
 		a.mu.Lock()
 		pause := 2 * a.interval
+		if a.dead {
+			pause = deadLook // R21: it is read-only before anything when it comes back
+		}
 		a.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -69,6 +82,10 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 	select {
 	case <-ctx.Done():
 	case <-a.looked: // the first one says who the server is
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.secured: // R14: read-only before anything is told
 	}
 	retry, silent := firstRetry, false
 	for seq := uint64(1); ctx.Err() == nil; seq++ {
@@ -88,6 +105,7 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-a.hurry:
 		case <-time.After(pause):
 		}
 	}
@@ -96,7 +114,11 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 // beatOnce sends one heartbeat and keeps what the answer says for enforce. It
 // returns the pause until the next.
 func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Duration, error) {
+	sent := lease.Now() // R10
 	answer, err := a.send(ctx, link, seq)
+	if err == nil {
+		a.granted(sent, answer)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
@@ -139,7 +161,18 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 	m, s := a.notes.memory, a.state
 	beat := api.AgentHeartbeatRequest{
 		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version,
-		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarm,
+		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(),
+		Dead: a.dead, HeardMS: -1, LagMS: -1, Applied: s.GTIDSlavePos,
+	}
+	if beat.ServerID == "" {
+		beat.ServerID = m.ServerID
+	}
+	if r := s.Replication; r != nil && s.Reachable {
+		beat.Source, beat.Receiving, beat.Received = r.Source(), r.IORunning == "Yes", r.GtidIOPos
+		beat.HeardMS = a.heardOf.ago()
+		if r.SecondsBehind >= 0 {
+			beat.LagMS = r.SecondsBehind * 1000
+		}
 	}
 	if s.Reachable {
 		beat.MySQL = api.MySQLStatus{Status: 1, Connected: int(s.Connections)}

@@ -19,6 +19,7 @@ type keeper struct {
 	down   bool
 	seq    uint64 // to answer with instead of the one asked, if not 0
 	grants []api.Grant
+	length time.Duration // of leases, 0: 4 s, negative: none are granted
 	beats  []api.AgentHeartbeatRequest
 }
 
@@ -36,7 +37,10 @@ func (k *keeper) Call(_ context.Context, name string, _ wire.Meta, body []byte) 
 		return nil, err
 	}
 	k.beats = append(k.beats, beat)
-	answer := api.HeartbeatAnswer{Seq: beat.Seq, IntervalMS: 1, Grants: k.grants} // 1 ms is too short: 50 are taken
+	answer := api.HeartbeatAnswer{Seq: beat.Seq, IntervalMS: 1, LeaseMS: 4000, Grants: k.grants} // 1 ms is too short: 50 are taken
+	if k.length != 0 {
+		answer.LeaseMS = max(0, k.length.Milliseconds())
+	}
 	if k.seq != 0 {
 		answer.Seq = k.seq
 	}
@@ -66,11 +70,14 @@ func (k *keeper) last() api.AgentHeartbeatRequest {
 }
 
 // run runs the agent until the test ends.
-func (r *rig) run(link Link) {
+func (r *rig) run(link Link) { r.t.Cleanup(r.runUntil(link)) }
+
+// runUntil runs the agent until stop is called.
+func (r *rig) runUntil(link Link) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); r.Run(ctx, link) }()
-	r.t.Cleanup(func() { cancel(); <-done })
+	return func() { cancel(); <-done }
 }
 
 func TestLifeWithKeepers(t *testing.T) {
@@ -94,7 +101,7 @@ func TestLifeWithKeepers(t *testing.T) {
 	// Another one was committed: this server becomes its replica by itself.
 	k.set(func() { k.grants = []api.Grant{grant(stamp(2, api.StepIdle), 2, primary, true)} })
 	eventually(t, "it is a replica", func() bool { return k.last().Role == "replica" })
-	r.did("Promote", "SetReadOnly", "Follow")
+	r.did("SetReadOnly", "Promote", "SetReadOnly", "Follow") // R14: an agent that starts has no lease
 
 	// An answer to another heartbeat is no answer.
 	k.set(func() { k.seq, k.grants = 1, []api.Grant{grant(stamp(3, api.StepIdle), 2, own, true)} })
@@ -130,7 +137,7 @@ func TestServerDoesNotAnswer(t *testing.T) {
 	}
 	_, err := r.give(stamp(2, api.StepFencing), api.FenceDatasource, api.FenceDatasourceRequest{HostGroup: "orders", Primary: me(), BoundMS: 1})
 	refused(t, err, api.MySQLUnreachable) // nobody knows whether it is the one that is meant
-	r.did()
+	r.did("SetReadOnly")
 	r.db.set(func() { delete(r.db.fail, "State") })
 	eventually(t, "it is writable", func() bool { return k.last().Role == "primary" })
 	ok(t, r.Ready())

@@ -14,6 +14,7 @@ var databaseErrors = []struct {
 	code api.Code
 }{
 	{errGaveWay, api.Busy},
+	{errNoLease, api.NotReady},
 	{mysql.ErrUnknown, api.OutcomeUnknown},
 	{mysql.ErrUnreachable, api.MySQLUnreachable},
 	{mysql.ErrFencedMeanwhile, api.Busy},
@@ -37,6 +38,8 @@ var databaseErrors = []struct {
 	{mysql.ErrBinlogOff, api.SetDatabase},
 	{mysql.ErrBadLiteral, api.SetDatabase},
 	{mysql.ErrBadGTID, api.DataRead},
+	{mysql.ErrNoProcess, api.MySQLUnreachable},
+	{mysql.ErrCannotKill, api.FenceFailed},
 }
 
 // databaseError gives an error of the database its code.

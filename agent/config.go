@@ -22,8 +22,15 @@ type Database interface {
 	Fence(ctx context.Context, o mysql.FenceOptions) (mysql.FenceResult, error)
 	SetReadOnly(ctx context.Context) error
 	WaitPosition(ctx context.Context, gtid string, timeout time.Duration) error
-	Promote(ctx context.Context) (mysql.Promoted, error)
+	Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error)
 	Follow(ctx context.Context, source mysql.Source) (mysql.Following, error)
+	StopReceiving(ctx context.Context) (mysql.Received, error)
+	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
+	Resume(ctx context.Context) error
+	// The server's process: found and kept in sight, killed, confirmed dead.
+	Attach(ctx context.Context, dataDir string) (mysql.Process, error)
+	Kill(ctx context.Context, dataDir string) error
+	Dead(ctx context.Context, dataDir string) bool
 }
 
 // Link is the way to the keepers' leader (package transport's Client).

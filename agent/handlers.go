@@ -14,25 +14,31 @@ import (
 // seed gives it; those beyond the seed are named alike.
 func (a *Agent) handlerTable() wire.Handlers {
 	return wire.Handlers{
-		api.LoadFetch:           handle(a.LoadFetchProcessor),
-		api.BinlogFetch:         handle(a.BinlogFetchProcessor, "role"),
-		api.StateFetch:          handle(a.StateFetchProcessor),
-		api.PreflightDatasource: handle(a.PreflightDatasourceProcessor, "role", "primary"),
-		api.PrepareDatasource:   handle(a.PrepareDatasourceProcessor, "hostGroup", "candidate"),
-		api.FenceDatasource:     handle(a.FenceDatasourceProcessor, "hostGroup", "primary", "boundMs"),
-		api.WaitPosition:        handle(a.WaitPositionProcessor, "hostGroup", "candidate", "gtid", "timeoutMs"),
-		api.PromoteDatasource:   handle(a.PromoteDatasourceProcessor, "hostGroup", "primary"),
-		api.FollowDatasource:    handle(a.FollowDatasourceProcessor, "hostGroup", "replica", "primary"),
-		api.RestoreDatasource:   handle(a.RestoreDatasourceProcessor, "hostGroup", "primary"),
+		api.LoadFetch:               handle(a, a.LoadFetchProcessor),
+		api.BinlogFetch:             handle(a, a.BinlogFetchProcessor, "role"),
+		api.StateFetch:              handle(a, a.StateFetchProcessor),
+		api.PreflightDatasource:     handle(a, a.PreflightDatasourceProcessor, "role", "primary"),
+		api.PrepareDatasource:       handle(a, a.PrepareDatasourceProcessor, "hostGroup", "candidate"),
+		api.FenceDatasource:         handle(a, a.FenceDatasourceProcessor, "hostGroup", "primary", "boundMs"),
+		api.WaitPosition:            handle(a, a.WaitPositionProcessor, "hostGroup", "candidate", "gtid", "timeoutMs"),
+		api.PromoteDatasource:       handle(a, a.PromoteDatasourceProcessor, "hostGroup", "primary"),
+		api.FollowDatasource:        handle(a, a.FollowDatasourceProcessor, "hostGroup", "replica", "primary"),
+		api.RestoreDatasource:       handle(a, a.RestoreDatasourceProcessor, "hostGroup", "primary"),
+		api.StopReceivingDatasource: handle(a, a.StopReceivingDatasourceProcessor, "hostGroup", "primary"),
+		api.DrainDatasource:         handle(a, a.DrainDatasourceProcessor, "hostGroup", "candidate", "timeoutMs"),
+		api.ResumeDatasource:        handle(a, a.ResumeDatasourceProcessor, "hostGroup", "primary"),
 	}
 }
 
 // handle makes a wire handler of one that takes a struct. The members in
 // required must be in the body.
-func handle[B, A any](f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
+func handle[B, A any](a *Agent, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
 	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
 		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
 			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
+		}
+		if err := a.awaitSecure(ctx); err != nil {
+			return nil, err
 		}
 		var body B
 		if err := api.Decode(req.Name, req.Body, required, &body); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -35,7 +36,7 @@ func TestQuestions(t *testing.T) {
 	state.BinlogFile, state.GTIDBinlogPos = "bin.000001", "0-1-5"
 	state.Replication.SQLErrno, state.Replication.SQLError = 1062, "duplicate"
 	state.SemiSync = mysql.SemiSync{ReplicaEnabled: true, ReplicaActive: true}
-	r := newRig(t, state)
+	r := newLeased(t, state)
 	var load api.Load
 	ok(t, r.question(api.LoadFetch, api.LoadFetchRequest{}, &load))
 	if load.Load1 != 0.5 || load.Cores != 2 || load.Connections != 3 {
@@ -176,6 +177,9 @@ func FuzzOrders(f *testing.F) {
 		{api.WaitPosition, api.WaitPositionRequest{HostGroup: "orders", Candidate: me(), GTID: "0-1-5", State: "0-1-5", TimeoutMS: 5}, stamp(2, api.StepCatchingUp)},
 		{api.PromoteDatasource, api.PromoteDatasourceRequest{HostGroup: "orders", Primary: me()}, stamp(2, api.StepPromoting)},
 		{api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: me(), Primary: api.Datasource{Address: other}}, stamp(2, api.StepIdle)},
+		{api.StopReceivingDatasource, api.StopReceivingDatasourceRequest{HostGroup: "orders", Primary: api.Datasource{Address: primary}}, stamp(2, api.StepFencing)},
+		{api.DrainDatasource, api.DrainDatasourceRequest{HostGroup: "orders", Candidate: me(), TimeoutMS: 5}, stamp(2, api.StepCatchingUp)},
+		{api.ResumeDatasource, api.ResumeDatasourceRequest{HostGroup: "orders", Primary: api.Datasource{Address: primary}}, stamp(2, api.StepRollingBack)},
 		{api.RestoreDatasource, api.RestoreDatasourceRequest{HostGroup: "orders", Primary: me()}, stamp(2, api.StepRollingBack)},
 	} {
 		body, err := json.Marshal(seed.body)
@@ -184,11 +188,13 @@ func FuzzOrders(f *testing.F) {
 	}
 	f.Add(api.FenceDatasource, "1.2.9", []byte(`{"hostGroup":"","primary":{"address":1},"boundMs":-1}`))
 	f.Add("Nope", "", []byte(`[`))
-	a, err := Open(config(f.TempDir(), &database{state: replica()}))
+	a, err := Open(config(f.TempDir(), &database{state: replica(), fail: map[string]error{}, hang: map[string]bool{}, gone: make(chan struct{})}))
 	ok(f, err)
+	a.secure()
 	f.Cleanup(func() { ok(f, a.Close()) })
 	keeper := asRole(f, api.RoleKeeper)
 	f.Fuzz(func(t *testing.T, name, stamp string, body []byte) {
+		a.lease.grant(lease.Now(), lease.For(lease.Longest), api.Stamp{}) // so that nothing waits for one
 		_, err := a.Handler()(keeper, &wire.Request{Name: name, Meta: wire.Meta{{Key: api.MetaStamp, Value: stamp}}, Body: body})
 		if code, msg := api.CodeOf(err); code == api.Common {
 			t.Errorf("%s was refused without a code: %s", name, msg)

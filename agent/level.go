@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/zerokeeper/zero/agent/mysql"
@@ -58,8 +60,8 @@ func (m memory) asReplica(grant api.Grant, s mysql.State) verdict {
 	switch {
 	case !s.ReadOnly:
 		return verdict{do: setReadOnly, quiet: true}
-	case inSwitch(grant.Stamp.Step) || grant.Stamp.Step == api.StepRollingBack:
-		return verdict{quiet: true}
+	case inSwitch(grant.Stamp.Step) || grant.Stamp.Step == api.StepRollingBack || m.stopped(grant.Stamp):
+		return verdict{quiet: true} // R19: what an order stopped is not started again
 	case r != nil && r.Source() == primary && r.IORunning != "No" && r.SQLRunning == "Yes":
 		if err := r.Err(); err != nil { // the server itself goes on trying
 			return verdict{alarm: fmt.Sprintf("this server does not receive from %s: %v", primary, err)}
@@ -149,6 +151,9 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 		}
 		v = m.compareWith(grant, seen)
 	}
+	if v.do == promote && a.lease.Holds() != nil {
+		return nil // R14: the grant names it, and only a lease makes it writable
+	}
 	if v.do == nothing {
 		wait.ended(nil)
 		if !v.quiet {
@@ -181,11 +186,23 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 	m.Stamp, m.Committed = grant.Stamp, grant.Committed
 	switch {
 	case mine && grant.Open:
-		m.Role = rolePrimary
+		m.Role, m.ReplicaSet = rolePrimary, strings.Join(grant.ReplicaSet, ",")
 	case !mine:
 		m.Role = roleNotPrimary
 	}
-	return m, true, a.remember(m)
+	a.mu.Lock()
+	m.ServerID, m.DataDir = cmp.Or(a.identity, m.ServerID), cmp.Or(a.state.DataDir, m.DataDir)
+	a.mu.Unlock()
+	if !m.stopped(grant.Stamp) {
+		m.Stopped = 0
+	}
+	return m, true, a.remember(m) // R16
+}
+
+// stopped reports whether a replica that was told to receive nothing more stays
+// so at that stamp (R19): to the end of the switch that told it.
+func (m memory) stopped(s api.Stamp) bool {
+	return m.Stopped != 0 && m.Stopped == s.Generation && s.Step != api.StepPromoting && s.Step != api.StepIdle
 }
 
 // do changes the server's role. What makes it writable is short, and is not
@@ -205,7 +222,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 	switch d {
 	case promote:
 		a.log.Info("this server is the primary: making it writable", "stamp", grant.Stamp)
-		_, err = a.db.Promote(ctx)
+		_, err = a.db.Promote(ctx, a.lease)
 		now, wrong = promoted, "this server should be writable and is not"
 	case setReadOnly:
 		a.log.Warn("this server is not the primary, but writable: making it read-only", "primary", primary, "stamp", grant.Stamp)
@@ -218,6 +235,11 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 			result, err = a.db.Follow(ctx, source)
 		}
 		now, wrong = followed(result), "this server does not follow "+primary
+		if errors.Is(err, mysql.ErrWaitingForAck) {
+			// R22: another is the primary, and nothing will acknowledge what waits
+			// here. Only the end of the process does not tell those clients OK.
+			err = errors.Join(err, a.kill(ctx, "sessions wait for an acknowledgement that never comes"))
+		}
 	}
 	switch {
 	case context.Cause(yielding) == errGaveWay:

@@ -87,7 +87,7 @@ func TestObey(t *testing.T) {
 		{"left alone in a switch", fenced(), grant(stamp(1, api.StepFencing), 0, own, false), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t, test.state)
+			r := newLeased(t, test.state)
 			for range 3 {
 				ok(t, r.hear(test.grant))
 			}
@@ -101,7 +101,7 @@ func TestObey(t *testing.T) {
 
 // TestLateGrants: one that is older than what was seen is passed over.
 func TestLateGrants(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	_, err := r.prepare(2)
 	ok(t, err)
 	r.db.set(func() { r.db.state = fenced() })
@@ -114,7 +114,7 @@ func TestLateGrants(t *testing.T) {
 
 // TestAnotherGroup: generations of the group before mean nothing in this one.
 func TestAnotherGroup(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	_, err := r.prepare(5)
 	ok(t, err)
 	moved := grant(stamp(2, api.StepIdle), 2, own, true)
@@ -140,7 +140,7 @@ func (r *rig) alarmed(part string) {
 }
 
 func TestAlarms(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	named := grant(stamp(1, api.StepIdle), 0, own, true)
 	ok(t, r.hear(named))
 	r.alarmed("correct active_write")
@@ -151,7 +151,7 @@ func TestAlarms(t *testing.T) {
 	r.alarmed("not 8")
 	r.did()
 
-	r = newRig(t, fenced())
+	r = newLeased(t, fenced())
 	r.db.fail["Promote"] = fmt.Errorf("promotion: %w", mysql.ErrMultiSource)
 	refused(t, r.hear(grant(stamp(1, api.StepIdle), 1, own, true)), api.SetDatabase)
 	r.alarmed("should be writable and is not")
@@ -159,11 +159,10 @@ func TestAlarms(t *testing.T) {
 	ok(t, r.hear(grant(stamp(1, api.StepIdle), 1, own, true)))
 	r.alarmed("")
 
-	r = newRig(t, fenced())
+	r = newLeased(t, fenced())
 	for err, want := range map[error]string{
 		&mysql.ErrantError{GTIDs: []mysql.GTID{{Domain: 0, Server: 1, Seq: 9}}}: "save its errant transactions",
-		mysql.ErrPurged:        "; clone it",
-		mysql.ErrWaitingForAck: "see to those",
+		mysql.ErrPurged: "; clone it",
 	} {
 		r.db.fail["Follow"] = err
 		if err := r.hear(grant(stamp(1, api.StepIdle), 1, primary, true)); err == nil {
@@ -179,7 +178,7 @@ func TestAlarms(t *testing.T) {
 // TestBackoff: what fails is tried less and less often, until the keepers say
 // something else.
 func TestBackoff(t *testing.T) {
-	r := newRig(t, fenced())
+	r := newLeased(t, fenced())
 	r.db.fail["Follow"] = errors.New("no")
 	_, err := r.ask(t.Context())
 	ok(t, err)
@@ -217,7 +216,7 @@ func TestOrderInterruptsTheLevel(t *testing.T) {
 			if hangs == "SetReadOnly" {
 				state = writable()
 			}
-			r := newRig(t, state)
+			r := newLeased(t, state)
 			r.db.hang[hangs] = true
 			level := make(chan error, 1)
 			go func() { level <- r.hear(grant(stamp(1, api.StepIdle), 1, primary, true)) }()
@@ -238,7 +237,7 @@ func TestOrderInterruptsTheLevel(t *testing.T) {
 
 // TestOrderWaitsForAPromotion: half of one would be the worst of all.
 func TestOrderWaitsForAPromotion(t *testing.T) {
-	r := newRig(t, fenced())
+	r := newLeased(t, fenced())
 	r.db.hang["Promote"] = true
 	ctx, stop := context.WithCancel(t.Context())
 	level := make(chan error, 1)

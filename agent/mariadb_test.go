@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -28,10 +29,23 @@ type node struct {
 	socket string
 	me     api.Datasource
 	keeper *keeper
+	args   []string
+	data   string
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	db     *mysql.Server
+	agents string // data directory of the agent
 }
 
 // pair starts two fresh servers, which end with the test.
 func pair(t *testing.T) (a, b *node) {
+	t.Helper()
+	nodes := fleet(t, 2)
+	return nodes[0], nodes[1]
+}
+
+// fleet starts that many fresh servers with their agents, which do not run yet.
+func fleet(t *testing.T, count int) (nodes []*node) {
 	t.Helper()
 	if _, err := exec.LookPath("mariadbd"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -47,15 +61,14 @@ func pair(t *testing.T) (a, b *node) {
 		"--skip-test-db", "--user=root", "--datadir="+template, "--tmpdir="+dir).CombinedOutput(); err != nil {
 		t.Fatalf("mariadb-install-db: %v: %s", err, out)
 	}
-	var nodes []*node
-	for id := 1; id <= 2; id++ {
+	for id := 1; id <= count; id++ {
 		nodes = append(nodes, startNode(t, dir, id))
 	}
 	for _, n := range nodes {
 		n.prepareAccounts(t)
 		n.startAgent(t)
 	}
-	return nodes[0], nodes[1]
+	return nodes
 }
 
 func startNode(t *testing.T, dir string, id int) *node {
@@ -69,21 +82,14 @@ func startNode(t *testing.T, dir string, id int) *node {
 	port := l.Addr().(*net.TCPAddr).Port
 	ok(t, l.Close())
 	n := &node{socket: data + ".sock", me: api.Datasource{Address: l.Addr().String(), ServerID: strconv.Itoa(id)}, keeper: new(keeper)}
-	log, err := os.Create(data + ".log")
-	ok(t, err)
-	defer log.Close()
-	cmd := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+n.socket, "--port="+strconv.Itoa(port),
-		"--tmpdir="+data, // not shared: a starting server deletes what others have in it
-		"--bind-address=127.0.0.1", "--pid-file="+data+".pid", "--server-id="+strconv.Itoa(id), "--report-host=127.0.0.1", "--report-port="+strconv.Itoa(port),
+	n.data = data
+	n.args = []string{"--no-defaults", "--user=root", "--datadir=" + data, "--socket=" + n.socket, "--port=" + strconv.Itoa(port),
+		"--tmpdir=" + data, // not shared: a starting server deletes what others have in it
+		"--bind-address=127.0.0.1", "--pid-file=" + data + ".pid", "--server-id=" + strconv.Itoa(id), "--report-host=127.0.0.1", "--report-port=" + strconv.Itoa(port),
 		"--log-bin=bin", "--log-slave-updates=1", "--binlog-format=ROW", "--gtid-strict-mode=1", "--sync-binlog=1", "--read-only=1", "--skip-slave-start",
-		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--performance-schema=0")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	ok(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
-	})
+		"--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--performance-schema=0"}
+	n.start(t)
+	t.Cleanup(n.kill)
 	cfg := driver.NewConfig()
 	cfg.User, cfg.Net, cfg.Addr, cfg.MultiStatements, cfg.Logger = "root", "unix", n.socket, true, &driver.NopLogger{}
 	connector, err := driver.NewConnector(cfg)
@@ -92,6 +98,26 @@ func startNode(t *testing.T, dir string, id int) *node {
 	t.Cleanup(func() { ok(t, n.root.Close()) })
 	eventually(t, fmt.Sprintf("server %d answers", id), func() bool { return n.root.PingContext(t.Context()) == nil })
 	return n
+}
+
+// start starts the server, with more arguments.
+func (n *node) start(t *testing.T, more ...string) {
+	t.Helper()
+	log, err := os.OpenFile(n.data+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ok(t, err)
+	defer log.Close()
+	n.cmd = exec.Command("mariadbd", append(slices.Clone(n.args), more...)...)
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ok(t, n.cmd.Start())
+	n.ended = make(chan struct{})
+	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(n.cmd, n.ended)
+}
+
+// kill ends the server as a crash would.
+func (n *node) kill() {
+	_ = n.cmd.Process.Kill() // it may be dead
+	<-n.ended
 }
 
 func (n *node) prepareAccounts(t *testing.T) {
@@ -110,11 +136,18 @@ func (n *node) startAgent(t *testing.T) {
 	})
 	ok(t, err)
 	t.Cleanup(func() { _ = db.Close() }) // of connections that the server had closed
-	cfg := config(t.TempDir(), db)
+	n.db, n.agents = db, t.TempDir()
+	n.openAgent(t)
+}
+
+// openAgent opens the agent, the next process on its directory.
+func (n *node) openAgent(t *testing.T) {
+	t.Helper()
+	cfg := config(n.agents, n.db)
 	cfg.StateTimeout = 10 * time.Second
 	a, err := Open(cfg)
 	ok(t, err)
-	t.Cleanup(func() { ok(t, a.Close()) })
+	t.Cleanup(func() { _ = a.Close() }) // a test may have closed it
 	n.rig = &rig{Agent: a, t: t, call: asRole(t, api.RoleKeeper)}
 }
 
@@ -191,6 +224,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	say(stamp(1, api.StepCatchingUp), 0, a, false)
 	b.order(t, stamp(1, api.StepCatchingUp), api.WaitPosition, api.WaitPositionRequest{HostGroup: "orders", Candidate: b.me,
 		GTID: fenced.Binlog.GTIDBinlogPos, State: fenced.Binlog.GTIDBinlogState, TimeoutMS: 10_000})
+	say(stamp(1, api.StepPromoting), 1, b, true)
 	promoted := b.order(t, stamp(1, api.StepPromoting), api.PromoteDatasource, api.PromoteDatasourceRequest{HostGroup: "orders", Primary: b.me})
 	if promoted.ReadOnly || b.value(t, "SELECT @@global.read_only") != "0" {
 		t.Errorf("promoted: %+v", promoted)
@@ -206,6 +240,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	// Another one, which is rolled back.
 	say(stamp(2, api.StepFencing), 1, b, false)
 	b.order(t, stamp(2, api.StepFencing), api.FenceDatasource, api.FenceDatasourceRequest{HostGroup: "orders", Primary: b.me, BoundMS: 5000})
+	say(stamp(2, api.StepRollingBack), 1, b, true)
 	restored := b.order(t, stamp(2, api.StepRollingBack), api.RestoreDatasource, api.RestoreDatasourceRequest{HostGroup: "orders", Primary: b.me})
 	if restored.ReadOnly || b.value(t, "SELECT @@global.read_only") != "0" {
 		t.Errorf("restored: %+v", restored)

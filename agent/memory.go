@@ -27,13 +27,20 @@ type memory struct {
 	Role      string    `json:"role,omitempty"`     // what this server was last told to be
 	Prepared  uint64    `json:"prepared,omitempty"` // generation that this server was prepared for
 	Committed uint64    `json:"committed"`          // generation of the last commit heard of
+
+	// Stopped is the generation in which this replica was told to receive nothing
+	// more (R19), 0 when it may. It stays so until it is told to follow or to resume.
+	Stopped    uint64 `json:"stopped,omitempty"`
+	ReplicaSet string `json:"replicaSet,omitempty"` // of the newest grant as primary, addresses with commas
+	ServerID   string `json:"serverId,omitempty"`   // of the server, for orders while it is dead
+	DataDir    string `json:"dataDir,omitempty"`    // its data directory
 }
 
 // in is the memory for a host group. Generations are a group's own: those of
 // another one mean nothing.
 func (m memory) in(hostGroup string) memory {
 	if m.HostGroup != "" && m.HostGroup != hostGroup {
-		m = memory{Address: m.Address}
+		m = memory{Address: m.Address, ServerID: m.ServerID, DataDir: m.DataDir}
 	}
 	m.HostGroup = hostGroup
 	return m

@@ -70,6 +70,9 @@ func (a *Agent) isMe(ctx context.Context, d api.Datasource) error {
 	}
 	a.mu.Lock()
 	identity := a.identity
+	if identity == "" && a.dead {
+		identity = a.notes.ServerID // a dead one cannot be asked
+	}
 	a.mu.Unlock()
 	if identity == "" {
 		state, err := a.ask(ctx)
@@ -93,9 +96,10 @@ func (a *Agent) PrepareDatasourceProcessor(ctx context.Context, req *wire.Reques
 	}
 	defer o.release()
 	o.Prepared, o.Role = o.Stamp.Generation, roleNotPrimary
-	if err := a.remember(o.memory); err != nil {
+	if err := a.remember(o.memory); err != nil { // R13, R16
 		return api.AgentState{}, err
 	}
+	a.lease.shut()
 	s, err := a.ask(o.ctx)
 	if err != nil {
 		return api.AgentState{}, err
@@ -105,35 +109,6 @@ func (a *Agent) PrepareDatasourceProcessor(ctx context.Context, req *wire.Reques
 	}
 	a.log.Info("prepared", "stamp", o.Stamp)
 	return a.answer(s, nil), nil
-}
-
-// FenceDatasourceProcessor makes the old primary read-only within a bound, so
-// that it can be undone. Fenced is answered when read_only=1 was seen and the
-// role is remembered. The disk comes first: if it fails, nothing was done.
-func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request, body api.FenceDatasourceRequest) (api.AgentState, error) {
-	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Primary, api.StepFencing)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	defer o.release()
-	o.Role = roleNotPrimary
-	if err := a.remember(o.memory); err != nil {
-		return api.AgentState{}, err
-	}
-	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: milliseconds(body.BoundMS)})
-	if err != nil {
-		poke(a.look) // it may be read-only all the same
-		return api.AgentState{}, o.failed(err)
-	}
-	for _, k := range result.Killed {
-		a.log.Warn("killed a session that could still write", "session", k)
-	}
-	binlog, err := executed(result.Binlog)
-	if err != nil {
-		return api.AgentState{}, err
-	}
-	a.log.Info("fenced", "stamp", o.Stamp, "position", binlog.GTIDBinlogPos)
-	return a.answer(a.acted(func(s *mysql.State) { s.Reachable, s.ReadOnly = true, result.ReadOnly }), &binlog), nil
 }
 
 // PromoteDatasourceProcessor makes the new primary writable: the commit point
@@ -147,11 +122,12 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 	if o.Prepared != o.Stamp.Generation {
 		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
 	}
-	o.Role, o.Committed = rolePrimary, o.Stamp.Generation
+	o.Role, o.Committed, o.Stopped = rolePrimary, o.Stamp.Generation, 0
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
-	if _, err := a.db.Promote(o.ctx); err != nil {
+	poke(a.hurry)                                           // the lease comes while replication is ended
+	if _, err := a.db.Promote(o.ctx, a.lease); err != nil { // R14: a hint; the lease decides
 		return api.AgentState{}, o.failed(err)
 	}
 	a.log.Info("promoted", "stamp", o.Stamp)
@@ -172,10 +148,11 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	defer o.release()
-	o.Role, o.Committed = roleNotPrimary, o.Stamp.Generation
+	o.Role, o.Committed, o.Stopped = roleNotPrimary, o.Stamp.Generation, 0
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
+	a.lease.shut()
 	result, err := a.db.Follow(o.ctx, source)
 	if err != nil {
 		poke(a.look)
@@ -211,7 +188,8 @@ func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Reques
 	}
 	// Not only read_only=0: if the server was started meanwhile its semi-sync is
 	// off, and commits would be acknowledged that nobody else has.
-	if _, err := a.db.Promote(o.ctx); err != nil {
+	poke(a.hurry)
+	if _, err := a.db.Promote(o.ctx, a.lease); err != nil { // R14
 		return api.AgentState{}, o.failed(err)
 	}
 	a.log.Info("writable again after a rollback", "stamp", o.Stamp)

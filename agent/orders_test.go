@@ -16,7 +16,7 @@ import (
 
 // TestCandidate is the way of a planned switch through the candidate's agent.
 func TestCandidate(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	prepared, err := r.prepare(2)
 	ok(t, err)
 	if prepared.Prepared != 2 || prepared.Incarnation == "" || prepared.ServerID != "7" || prepared.Role != "replica" || prepared.Source != primary || prepared.Stamp != stamp(2, api.StepStopping) {
@@ -56,7 +56,7 @@ func TestCandidate(t *testing.T) {
 func TestOldPrimary(t *testing.T) {
 	state := writable()
 	state.GTIDSlavePos = "0-9-3" // what it got when it was cloned
-	r := newRig(t, state)
+	r := newLeased(t, state)
 	fenced, err := r.fence(2)
 	ok(t, err)
 	if !fenced.ReadOnly || fenced.Binlog == nil || fenced.Binlog.GTIDBinlogPos != "0-1-5" || fenced.Binlog.GTIDBinlogState != "0-1-5,0-9-3" {
@@ -90,7 +90,7 @@ func TestOldPrimary(t *testing.T) {
 // TestOvertaken: a look at the server that began before an order does not hide
 // what that did.
 func TestOvertaken(t *testing.T) {
-	r := newRig(t, writable())
+	r := newLeased(t, writable())
 	_, err := r.ask(t.Context())
 	ok(t, err)
 	slow := make(chan struct{})
@@ -108,7 +108,7 @@ func TestOvertaken(t *testing.T) {
 }
 
 func TestOrdersAreRefused(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	_, err := r.prepare(2)
 	ok(t, err)
 	before := r.remembered()
@@ -182,7 +182,7 @@ func TestDiskBeforeTheServer(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t, replica())
+			r := newLeased(t, replica())
 			_, err := r.prepare(2)
 			ok(t, err)
 			r.db.set(func() { r.db.state = test.state })
@@ -215,7 +215,7 @@ func TestDiskBeforeTheServer(t *testing.T) {
 // TestRestartedCandidate: the keeper sees by the incarnation that the agent was
 // restarted; what it was prepared for is remembered.
 func TestRestartedCandidate(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	first, err := r.prepare(2)
 	ok(t, err)
 	r = r.restart()
@@ -242,7 +242,7 @@ func TestPositionsAreCompared(t *testing.T) {
 	} {
 		state := replica()
 		state.GTIDBinlogState, state.GTIDSlavePos = test.mine, test.cloned
-		r := newRig(t, state)
+		r := newLeased(t, state)
 		_, err := r.prepare(2)
 		ok(t, err)
 		_, err = r.waitPosition(2, test.theirs)
@@ -253,7 +253,7 @@ func TestPositionsAreCompared(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	r := newRig(t, replica())
+	r := newLeased(t, replica())
 	_, err := r.prepare(2)
 	ok(t, err)
 	if _, err := Open(config(r.dir, r.db)); !errors.Is(err, durable.ErrInUse) {

@@ -17,6 +17,7 @@ import (
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -37,6 +38,8 @@ type database struct {
 	hang  map[string]bool // until ctx ends
 	slow  chan struct{}   // State looks, and answers when this is closed; nil: at once
 	calls []string
+	gone  chan struct{} // of its process; nil: it cannot be found
+	dead  bool
 }
 
 // replica is a healthy replica of the primary.
@@ -147,8 +150,11 @@ func (d *database) WaitPosition(ctx context.Context, gtid string, _ time.Duratio
 	return d.begin(ctx, "WaitPosition")
 }
 
-func (d *database) Promote(ctx context.Context) (mysql.Promoted, error) {
+func (d *database) Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error) {
 	if err := d.begin(ctx, "Promote"); err != nil {
+		return mysql.Promoted{}, err
+	}
+	if err := may.Await(ctx); err != nil {
 		return mysql.Promoted{}, err
 	}
 	d.set(func() { d.state.ReadOnly, d.state.Replication = false, nil })
@@ -163,6 +169,62 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 	r.SourceHost, r.SourcePort = s.Host, s.Port
 	d.set(func() { d.state.ReadOnly, d.state.Replication = true, r })
 	return mysql.Following{Replication: r}, nil
+}
+
+func (d *database) StopReceiving(ctx context.Context) (mysql.Received, error) {
+	err := d.begin(ctx, "StopReceiving")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && d.state.Replication != nil {
+		r := *d.state.Replication
+		r.IORunning = "No"
+		d.state.Replication = &r
+	}
+	return mysql.Received{GTID: "0-1-7", Applied: "0-1-5"}, err
+}
+
+func (d *database) Drain(ctx context.Context, _ time.Duration) (mysql.Received, error) {
+	return mysql.Received{GTID: "0-1-7", Applied: "0-1-7"}, d.begin(ctx, "Drain")
+}
+
+func (d *database) Resume(ctx context.Context) error {
+	if err := d.begin(ctx, "Resume"); err != nil {
+		return err
+	}
+	d.set(func() { d.state.Replication = replicating(primary) })
+	return nil
+}
+
+func (d *database) Attach(context.Context, string) (mysql.Process, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone == nil || d.dead {
+		return mysql.Process{}, mysql.ErrNoProcess
+	}
+	return mysql.Process{PID: 42, Gone: d.gone}, nil
+}
+
+func (d *database) Kill(ctx context.Context, _ string) error {
+	if err := d.begin(ctx, "Kill"); err != nil {
+		return err
+	}
+	d.set(d.die)
+	return nil
+}
+
+func (d *database) Dead(context.Context, string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dead
+}
+
+// die is the end of the server's process. mu is held.
+func (d *database) die() {
+	if !d.dead {
+		close(d.gone)
+	}
+	d.dead, d.hang = true, map[string]bool{}
+	d.fail["State"], d.fail["SetReadOnly"] = mysql.ErrUnreachable, mysql.ErrUnreachable
 }
 
 // rig is an agent whose keeper is the test.
@@ -180,8 +242,20 @@ func config(dir string, db Database) Config {
 
 func newRig(t *testing.T, state mysql.State, change ...func(*Config)) *rig {
 	t.Helper()
-	return reopen(t, t.TempDir(), &database{state: state, fail: map[string]error{}, hang: map[string]bool{}}, change...)
+	return reopen(t, t.TempDir(), &database{state: state, fail: map[string]error{}, hang: map[string]bool{}, gone: make(chan struct{})}, change...)
 }
+
+// newLeased is a rig whose agent is past its start and has a long lease.
+func newLeased(t *testing.T, state mysql.State, change ...func(*Config)) *rig {
+	t.Helper()
+	r := newRig(t, state, change...)
+	r.secure()
+	r.lend()
+	return r
+}
+
+// lend gives the agent a lease, longer than the test.
+func (r *rig) lend() { r.lease.grant(lease.Now(), lease.For(lease.Longest), stamp(1, 0)) }
 
 func reopen(t *testing.T, dir string, db *database, change ...func(*Config)) *rig {
 	t.Helper()
@@ -199,7 +273,9 @@ func reopen(t *testing.T, dir string, db *database, change ...func(*Config)) *ri
 func (r *rig) restart() *rig {
 	r.t.Helper()
 	ok(r.t, r.Close())
-	return reopen(r.t, r.dir, r.db)
+	next := reopen(r.t, r.dir, r.db)
+	next.secure()
+	return next
 }
 
 // asRole is the context of a request that came over a connection of that role.
@@ -261,6 +337,7 @@ func (r *rig) waitPosition(generation uint64, state string) (api.AgentState, err
 }
 
 func (r *rig) promote(generation uint64) (api.AgentState, error) {
+	r.lend()
 	return r.give(stamp(generation, api.StepPromoting), api.PromoteDatasource, api.PromoteDatasourceRequest{HostGroup: "orders", Primary: me()})
 }
 
@@ -269,6 +346,7 @@ func (r *rig) follow(s api.Stamp, of string) (api.AgentState, error) {
 }
 
 func (r *rig) restore(generation uint64) (api.AgentState, error) {
+	r.lend()
 	return r.give(stamp(generation, api.StepRollingBack), api.RestoreDatasource, api.RestoreDatasourceRequest{HostGroup: "orders", Primary: me()})
 }
 
@@ -280,6 +358,7 @@ func grant(s api.Stamp, committed uint64, address string, open bool) api.Grant {
 // hear is one look at the server and what a grant makes of it.
 func (r *rig) hear(g api.Grant) error {
 	r.t.Helper()
+	r.granted(lease.Now(), api.HeartbeatAnswer{LeaseMS: lease.Longest.Milliseconds(), Grants: []api.Grant{g}})
 	_, err := r.ask(r.t.Context())
 	return r.obey(r.t.Context(), g, err == nil, new(backoff))
 }

@@ -63,7 +63,7 @@ func TestTurn(t *testing.T) {
 // TestFollowGivesWay: the order to follow is given again, the others are not
 // kept waiting by it.
 func TestFollowGivesWay(t *testing.T) {
-	r := newRig(t, fenced())
+	r := newLeased(t, fenced())
 	r.db.hang["Follow"] = true
 	following := make(chan error, 2)
 	follow := func() { _, err := r.follow(stamp(2, api.StepIdle), primary); following <- err }

@@ -385,3 +385,9 @@ func must[T any](t *testing.T) func(T, error) T {
 		return v
 	}
 }
+
+// free is a lease that never ends.
+type free struct{}
+
+func (free) Await(context.Context) error { return nil }
+func (free) Holds() error                { return nil }

@@ -91,6 +91,10 @@ func errNumber(err error) uint16 {
 	return 0
 }
 
+// Answered reports whether an error is the server's own answer: it refused, it
+// does not hang.
+func Answered(err error) bool { return errNumber(err) != 0 }
+
 // execError wraps the error of a statement that changes something: without the
 // server's own word for it the outcome is unknown.
 func execError(what string, err error) error {

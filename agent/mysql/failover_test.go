@@ -54,12 +54,12 @@ func failOver(t *testing.T, backlog bool) {
 
 	s := b.server(t)
 	if backlog {
-		if _, err := s.Promote(t.Context()); !errors.Is(err, ErrRelayNotDrained) {
+		if _, err := s.Promote(t.Context(), free{}); !errors.Is(err, ErrRelayNotDrained) {
 			t.Errorf("promotion: %v", err)
 		}
 	}
 	rec := must[Received](t)(s.Drain(t.Context(), 5*time.Second))
-	p := must[Promoted](t)(s.Promote(t.Context()))
+	p := must[Promoted](t)(s.Promote(t.Context(), free{}))
 	t.Logf("%d acknowledged, drained to %s, promoted at %s", count(), rec.GTID, p.GTIDBinlogPos)
 	rows, err := b.root.Query("SELECT id FROM app.t")
 	if err != nil {

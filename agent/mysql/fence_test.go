@@ -37,7 +37,7 @@ func TestFenceAndUnfence(t *testing.T) {
 	}
 	run(t, app, "SELECT * FROM t") // a reader goes on
 	for range 2 {
-		if err := s.Unfence(t.Context()); err != nil {
+		if err := s.Unfence(t.Context(), free{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -279,7 +279,7 @@ func TestFenceAndEvents(t *testing.T) {
 	if before, after := a.value(t, count), a.value(t, count); before != after {
 		t.Errorf("%s rows became %s", before, after)
 	}
-	if err := s.Unfence(t.Context()); err != nil {
+	if err := s.Unfence(t.Context(), free{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.value(t, "SELECT @@event_scheduler"); got != "ON" {
@@ -297,7 +297,7 @@ func TestFenceAndEvents(t *testing.T) {
 	run(t, locker, "UNLOCK TABLES")
 	a.exec(t, "SET GLOBAL event_scheduler=OFF")
 	must[FenceResult](t)(s.Fence(t.Context(), FenceOptions{}))
-	if err := s.Unfence(t.Context()); err != nil {
+	if err := s.Unfence(t.Context(), free{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.value(t, "SELECT @@event_scheduler"); got != "OFF" {
@@ -350,13 +350,13 @@ func TestSetReadOnlyBeatsUnfence(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An Unfence that began before that SetReadOnly came in.
-	if err := s.unfence(t.Context(), fences); !errors.Is(err, ErrFencedMeanwhile) {
+	if err := s.unfence(t.Context(), free{}, fences); !errors.Is(err, ErrFencedMeanwhile) {
 		t.Errorf("%v", err)
 	}
 	if a.value(t, "SELECT @@global.read_only") != "1" {
 		t.Error("writable")
 	}
-	if err := s.Unfence(t.Context()); err != nil {
+	if err := s.Unfence(t.Context(), free{}); err != nil {
 		t.Errorf("an Unfence after it: %v", err)
 	}
 }
@@ -364,11 +364,11 @@ func TestSetReadOnlyBeatsUnfence(t *testing.T) {
 func TestUnfenceRefusesReplica(t *testing.T) {
 	_, b, _ := servers(t)
 	s := b.server(t)
-	if err := s.Unfence(t.Context()); !errors.Is(err, ErrStillReplica) {
+	if err := s.Unfence(t.Context(), free{}); !errors.Is(err, ErrStillReplica) {
 		t.Errorf("%v", err)
 	}
 	b.exec(t, "STOP SLAVE")
-	if err := s.Unfence(t.Context()); !errors.Is(err, ErrStillReplica) {
+	if err := s.Unfence(t.Context(), free{}); !errors.Is(err, ErrStillReplica) {
 		t.Errorf("stopped: %v", err)
 	}
 	if b.value(t, "SELECT @@global.read_only") != "1" {
@@ -385,14 +385,14 @@ func TestOperationsTakeTurns(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := s.Unfence(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Unfence(ctx, free{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	if err := s.SetReadOnly(t.Context()); err != nil { // waits for nobody
 		t.Error(err)
 	}
 	end()
-	if err := s.Unfence(t.Context()); err != nil {
+	if err := s.Unfence(t.Context(), free{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,8 +18,9 @@ type Promoted struct {
 // Promote makes the server the primary: replication ended and forgotten, the
 // semi-sync source on, read_only=0, the scheduler started. It refuses with a
 // *RelayNotDrainedError to throw away what was received and not applied; the IO
-// thread stays stopped then. It gives way to SetReadOnly (ErrFencedMeanwhile).
-func (s *Server) Promote(ctx context.Context) (Promoted, error) {
+// thread stays stopped then. It gives way to SetReadOnly (ErrFencedMeanwhile), and
+// is a hint only: whether the server becomes writable is up to may (R14).
+func (s *Server) Promote(ctx context.Context, may Permit) (Promoted, error) {
 	var p Promoted
 	start := time.Now()
 	fences := s.fences.Load()
@@ -45,7 +46,7 @@ func (s *Server) Promote(ctx context.Context) (Promoted, error) {
 		if p.GTIDBinlogPos, err = c.value(ctx, "read position", "SELECT @@global.gtid_binlog_pos"); err != nil {
 			return err
 		}
-		if err := s.makeWritable(ctx, c, fences); err != nil {
+		if err := s.makeWritable(ctx, c, may, fences); err != nil {
 			return err
 		}
 		p.Already = r == nil && !was

@@ -17,7 +17,7 @@ import (
 func (s *Server) SetReadOnly(ctx context.Context) error {
 	s.fences.Add(1)
 	start := time.Now()
-	c, err := s.session(ctx, s.urgent)
+	c, err := s.session(ctx, s.last)
 	if err != nil {
 		return fmt.Errorf("set read-only: %w", err)
 	}
@@ -36,23 +36,31 @@ func (s *Server) SetReadOnly(ctx context.Context) error {
 	return nil
 }
 
+// Permit is what allows a server to be writable: a lease (R14).
+type Permit interface {
+	// Await waits until it holds, or returns why it will not, or the end of ctx.
+	Await(ctx context.Context) error
+	// Holds says at once whether it holds now: nil, or why not.
+	Holds() error
+}
+
 // Unfence undoes a fence: read_only=0 and the scheduler as it was. It refuses a
 // server that has a source with ErrStillReplica.
-func (s *Server) Unfence(ctx context.Context) error {
+func (s *Server) Unfence(ctx context.Context, may Permit) error {
 	fences := s.fences.Load()
 	end, err := s.begin(ctx, "unfence")
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := s.unfence(ctx, fences); err != nil {
+	if err := s.unfence(ctx, may, fences); err != nil {
 		return fmt.Errorf("unfence %s: %w", s.cfg.Address, err)
 	}
 	s.log.Info("writable again")
 	return nil
 }
 
-func (s *Server) unfence(ctx context.Context, fences uint64) error {
+func (s *Server) unfence(ctx context.Context, may Permit, fences uint64) error {
 	c, err := s.workSession(ctx)
 	if err != nil {
 		return err
@@ -68,7 +76,7 @@ func (s *Server) unfence(ctx context.Context, fences uint64) error {
 	if named > 0 {
 		return fmt.Errorf("%w: %w: %d", ErrStillReplica, ErrMultiSource, named)
 	}
-	if err := s.makeWritable(ctx, c, fences); err != nil {
+	if err := s.makeWritable(ctx, c, may, fences); err != nil {
 		return err
 	}
 	if s.schedulerWasOff.Load() {
@@ -77,9 +85,12 @@ func (s *Server) unfence(ctx context.Context, fences uint64) error {
 	return s.startScheduler(ctx, c)
 }
 
-// makeWritable sets read_only=0, unless SetReadOnly was called since fences was
-// read: then it stays, or becomes again, read-only.
-func (s *Server) makeWritable(ctx context.Context, c *session, fences uint64) error {
+// makeWritable sets read_only=0 if it is permitted, unless SetReadOnly was called
+// since fences was read: then it stays, or becomes again, read-only.
+func (s *Server) makeWritable(ctx context.Context, c *session, may Permit, fences uint64) error {
+	if err := may.Await(ctx); err != nil {
+		return err
+	}
 	if s.fences.Load() != fences {
 		return ErrFencedMeanwhile
 	}
@@ -87,10 +98,12 @@ func (s *Server) makeWritable(ctx context.Context, c *session, fences uint64) er
 	if err := c.exec(ctx, "clear read_only", "SET GLOBAL read_only=0"); err != nil {
 		return err
 	}
-	if s.fences.Load() != fences {
+	// R14: the lease is looked at again right after read_only=0. The statement may
+	// have been slow, and the end of a lease that was over before fires no more.
+	if err := may.Holds(); err != nil || s.fences.Load() != fences {
 		dctx, cancel := s.detached(ctx)
 		defer cancel()
-		return errors.Join(ErrFencedMeanwhile, c.exec(dctx, "set read_only again", "SET GLOBAL read_only=1"))
+		return errors.Join(ErrFencedMeanwhile, err, c.exec(dctx, "set read_only again", "SET GLOBAL read_only=1"))
 	}
 	on, err := c.readOnly(ctx)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestPromoteRefusesUndrained(t *testing.T) {
 	s := b.server(t)
 	b.exec(t, "STOP SLAVE SQL_THREAD")
 	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
-	_, err := s.Promote(t.Context())
+	_, err := s.Promote(t.Context(), free{})
 	e, ok := errors.AsType[*RelayNotDrainedError](err)
 	if !ok || e.Received != "0-1-1" || e.Applied != "" || !errors.Is(err, ErrRelayNotDrained) {
 		t.Fatalf("%v", err)
@@ -58,7 +58,7 @@ func TestPromoteRefusesUndrained(t *testing.T) {
 	if rec.Applied != "0-1-1" || b.rows(t) != "1" {
 		t.Errorf("%+v, %s rows", rec, b.rows(t))
 	}
-	must[Promoted](t)(s.Promote(t.Context()))
+	must[Promoted](t)(s.Promote(t.Context(), free{}))
 }
 
 // TestDrainAfterCrash has a replica acknowledge transactions, die before it
@@ -84,7 +84,7 @@ func TestDrainAfterCrash(t *testing.T) {
 	restart(t, b)
 	t.Cleanup(func() { restart(t, a) })
 
-	if _, err := s.Promote(t.Context()); !errors.Is(err, ErrRelayNotDrained) {
+	if _, err := s.Promote(t.Context(), free{}); !errors.Is(err, ErrRelayNotDrained) {
 		t.Fatalf("promotion of a replica that forgot what it received: %v", err)
 	}
 	rec := must[Received](t)(s.StopReceiving(t.Context()))
@@ -100,7 +100,7 @@ func TestDrainAfterCrash(t *testing.T) {
 	if n := b.rows(t); n != "5" {
 		t.Errorf("%s rows", n)
 	}
-	must[Promoted](t)(s.Promote(t.Context()))
+	must[Promoted](t)(s.Promote(t.Context(), free{}))
 }
 
 // TestResumeAfterCrash restarts a replica whose source is alive: nothing may be

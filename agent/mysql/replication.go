@@ -36,6 +36,8 @@ type Replication struct {
 
 	UsingGTID string `json:"usingGtid"` // No, Slave_Pos or Current_Pos
 	GtidIOPos string `json:"gtidIoPos"` // received; empty after a start of the server
+
+	Heartbeats uint64 `json:"heartbeats,omitempty"` // of the source, counted
 }
 
 // Source is the address that the server replicates from.
@@ -131,6 +133,8 @@ func parseReplication(row record) *Replication {
 
 		UsingGTID: row["Using_Gtid"],
 		GtidIOPos: row["Gtid_IO_Pos"],
+
+		Heartbeats: row.uint("Slave_received_heartbeats"),
 	}
 	if n, err := strconv.ParseInt(row["Seconds_Behind_Master"], 10, 64); err == nil {
 		r.SecondsBehind = n

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -11,13 +12,16 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Connections. The urgent lane is only for taking write access away, so that
-// nothing else can stand in its way; one idle connection stays open in it, for
-// a server that accepts no new ones.
+// Connections. The urgent lane is only for taking write access away in bounded
+// time; the fence lane is only for SetReadOnly, so that nothing else can stand in
+// the way of a lease that ends. A connection stays open in each, for a server that accepts
+// no new ones.
 const (
 	workConnections    = 4
 	urgentConnections  = 3
+	fenceConnections   = 2
 	connectionLifetime = 10 * time.Minute
+	readyInterval      = 5 * time.Second // between two looks at the connection of the fence lane
 )
 
 // Server is the local database server. It is safe for concurrent use; the
@@ -28,6 +32,11 @@ type Server struct {
 	log    hclog.Logger
 	work   *sql.DB
 	urgent *sql.DB
+	last   *sql.DB // the fence lane
+
+	processes processes
+	ready     atomic.Pointer[time.Time] // the fence lane's connection was seen to work
+	posHung   atomic.Pointer[time.Time] // SHOW MASTER STATUS did not answer
 
 	changing chan struct{} // holds one token while an operation changes the server
 	fences   atomic.Uint64 // counts SetReadOnly calls
@@ -44,21 +53,16 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, log: cfg.Logger.With("server", cfg.Address), changing: make(chan struct{}, 1)}
 	connector, err := newConnector(dialConfig{
 		address: cfg.Address, socket: cfg.Socket, user: cfg.User, password: cfg.Password,
-		tls: cfg.TLS, timeout: cfg.StatementTimeout, log: cfg.Logger,
+		tls: cfg.TLS, timeout: cfg.StatementTimeout, log: cfg.Logger, peer: s.processes.dialed,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Logger.With("server", cfg.Address),
-		work:     sql.OpenDB(connector),
-		urgent:   sql.OpenDB(connector),
-		changing: make(chan struct{}, 1),
-	}
-	for db, n := range map[*sql.DB]int{s.work: workConnections, s.urgent: urgentConnections} {
+	s.work, s.urgent, s.last = sql.OpenDB(connector), sql.OpenDB(connector), sql.OpenDB(connector)
+	for db, n := range map[*sql.DB]int{s.work: workConnections, s.urgent: urgentConnections, s.last: fenceConnections} {
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(1)
 		db.SetConnMaxLifetime(connectionLifetime)
@@ -68,11 +72,23 @@ func New(cfg Config) (*Server, error) {
 
 // Close closes the connections. Operations that run fail.
 func (s *Server) Close() error {
-	err := s.work.Close()
-	if e := s.urgent.Close(); err == nil {
-		err = e
+	s.processes.mu.Lock()
+	s.processes.release()
+	s.processes.mu.Unlock()
+	return errors.Join(s.work.Close(), s.urgent.Close(), s.last.Close())
+}
+
+// keepReady sees to it that the fence lane has a connection that works.
+func (s *Server) keepReady(ctx context.Context) error {
+	if at := s.ready.Load(); at != nil && time.Since(*at) < readyInterval && s.last.Stats().OpenConnections > 0 {
+		return nil
 	}
-	return err
+	if err := s.last.PingContext(ctx); err != nil {
+		return fmt.Errorf("the connection for fencing: %w", err)
+	}
+	now := time.Now()
+	s.ready.Store(&now)
+	return nil
 }
 
 // Address is the datasource's address.

@@ -7,11 +7,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
 )
 
 // maxRows bounds every answer: more connections, accounts or events than any
@@ -28,6 +30,7 @@ type dialConfig struct {
 	tls                   *tls.Config
 	timeout               time.Duration
 	log                   hclog.Logger
+	peer                  func(pid int) // told who serves a connection over the socket
 }
 
 // newConnector makes connections whose sessions are all alike: utf8mb4,
@@ -39,6 +42,7 @@ func newConnector(d dialConfig) (driver.Connector, error) {
 	if d.socket != "" {
 		c.Net, c.Addr, c.TLS = "unix", d.socket, nil
 	}
+	c.DialFunc = d.dial
 	c.Timeout = d.timeout
 	c.InterpolateParams = true
 	c.Collation = "utf8mb4_general_ci"
@@ -62,6 +66,41 @@ func newConnector(d dialConfig) (driver.Connector, error) {
 		return nil, fmt.Errorf("mysql config: %w", err)
 	}
 	return connector, nil
+}
+
+var dialer = net.Dialer{KeepAlive: 30 * time.Second}
+
+// dial connects, and notes whose process answers.
+func (d dialConfig) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil || network != "unix" || d.peer == nil {
+		return conn, err
+	}
+	if pid, err := peerPID(conn); err == nil { // without it the server just cannot be killed, which is an alarm
+		d.peer(pid)
+	}
+	return conn, nil
+}
+
+// peerPID is the process that listens at the other end of a unix connection.
+func peerPID(conn net.Conn) (int, error) {
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, fmt.Errorf("%T is no unix connection", conn)
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var asked error
+	if err := raw.Control(func(fd uintptr) { cred, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return 0, err
+	}
+	if asked != nil {
+		return 0, asked
+	}
+	return int(cred.Pid), nil
 }
 
 // session is one connection, held by one operation.

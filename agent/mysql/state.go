@@ -2,9 +2,9 @@ package mysql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
+	"time"
 )
 
 // State is what the server is.
@@ -103,10 +103,40 @@ func (s *Server) State(ctx context.Context) (State, error) {
 	defer c.close()
 	st, err := c.state(ctx)
 	st.Address = s.cfg.Address
+	if err == nil {
+		err = s.keepReady(ctx)
+	}
 	if err != nil {
 		return st, fmt.Errorf("state of %s: %w", s.cfg.Address, err)
 	}
+	s.position(ctx, c, &st)
 	return st, nil
+}
+
+// Reading where the binary log ends waits for commits that wait for their
+// acknowledgement.
+const (
+	positionTimeout = 200 * time.Millisecond
+	positionPause   = 5 * time.Second // after one that hung: its connection hangs on in the server
+)
+
+// position adds the file and position of the binary log, unless it cannot be
+// read now: a server whose commits wait for an acknowledgement is alive. GTIDs,
+// which are what is compared, are known without it.
+func (s *Server) position(ctx context.Context, c *session, st *State) {
+	if hung := s.posHung.Load(); st.SemiSync.WaitSessions > 0 || hung != nil && time.Since(*hung) < positionPause {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
+	defer cancel()
+	file, position, err := c.binlogPosition(ctx)
+	switch {
+	case err == nil:
+		st.BinlogFile, st.BinlogPosition = file, position
+	case ctx.Err() != nil:
+		now := time.Now()
+		s.posHung.Store(&now)
+	}
 }
 
 func (c *session) state(ctx context.Context) (State, error) {
@@ -135,9 +165,6 @@ func (c *session) state(ctx context.Context) (State, error) {
 	st.SemiSync.WaitSessions = status.uint("Rpl_semi_sync_master_wait_sessions")
 	st.SemiSync.ReplicaActive = status.on("Rpl_semi_sync_slave_status")
 
-	if st.BinlogFile, st.BinlogPosition, err = c.binlogPosition(ctx); err != nil && !errors.Is(err, ErrBinlogOff) {
-		return st, err
-	}
 	st.Replication, st.NamedConnections, err = c.replication(ctx)
 	return st, err
 }

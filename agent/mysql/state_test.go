@@ -54,7 +54,7 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("state %+v, error %v", st, err)
 	}
 	for name, err := range map[string]error{
-		"ping": s.Ping(t.Context()), "set read-only": s.SetReadOnly(t.Context()), "unfence": s.Unfence(t.Context()),
+		"ping": s.Ping(t.Context()), "set read-only": s.SetReadOnly(t.Context()), "unfence": s.Unfence(t.Context(), free{}),
 	} {
 		if !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrUnknown) {
 			t.Errorf("%s: %v", name, err)
@@ -102,7 +102,7 @@ func TestBinlog(t *testing.T) {
 	}
 	a.exec(t, "CHANGE MASTER 'x' TO MASTER_HOST='nowhere'")
 	t.Cleanup(func() { a.exec(t, "RESET SLAVE 'x' ALL") })
-	if _, err := a.server(t).Promote(t.Context()); !errors.Is(err, ErrMultiSource) {
+	if _, err := a.server(t).Promote(t.Context(), free{}); !errors.Is(err, ErrMultiSource) {
 		t.Errorf("promotion with a named connection: %v", err)
 	}
 }
