@@ -89,3 +89,18 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseGTIDs(f *testing.F) {
+	for _, seed := range []string{"0-1-99", "0-1-99,1-2-3", "0-1-99, 0-2-100", "", "x", "4294967296-1-1", "0-1-18446744073709551615"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		position, err := parseGTIDs(text)
+		if err != nil {
+			return
+		}
+		if len(position) == 0 || !position.covers(position) || position.compare(position) != 0 || !position.union(nil).covers(position) {
+			t.Errorf("%q is %v", text, position)
+		}
+	})
+}

@@ -247,124 +247,42 @@ func TestFailoverNeedsThePreparedProcess(t *testing.T) {
 	}
 }
 
-// TestResumeFailover stops the duties while an order of each step is on its
-// way: the next ones end the failover, either way.
-func TestResumeFailover(t *testing.T) {
-	tests := []struct {
-		state string
-		order string
-		actor func(f *fleet) *actor
-		fails bool // Drain fails: it is rolled back
-	}{
-		{fsm.StateVoting, api.ProxyVoteFetch, first, false},
-		{fsm.StateStopping, api.PrepareDatasource, candidate, false},
-		{fsm.StateStopping, api.StopWritingProxyDatasource, first, false},
-		{fsm.StateFencing, api.FenceDatasource, primary, false},
-		{fsm.StateCatchingUp, api.StopReceivingDatasource, candidate, false},
-		{fsm.StateCatchingUp, api.DrainDatasource, candidate, false},
-		{fsm.StatePromoting, api.PromoteDatasource, candidate, false},
-		{fsm.StateSwitching, api.SwitchProxyDatasource, first, false},
-		{fsm.StateRecovering, api.RecoverWritingProxyDatasource, first, false},
-		{fsm.StateRepointing, api.FollowDatasource, func(f *fleet) *actor { return f.agents[2] }, false},
-		{fsm.StateRollingBack, api.ResumeDatasource, candidate, true},
+// A primary that nobody fences is not failed over, not even by an operator.
+func TestFailoverNeedsAnAgentOfThePrimary(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, short)
+	f.must(api.ConfigPush, api.ConfigPushRequest{Content: autoDocument("")}, nil)
+	f.agents = append(f.agents, f.agent("a1", db1, "server-1"), f.agent("a2", db2, "server-2"))
+	s := f.ended(f.failOver(1, ""))
+	if wantStates(t, s, undoneFrom(fsm.StatePreflight)...); s.Code != api.PreflightFailed || !strings.Contains(s.Error, "the primary has an agent") {
+		t.Errorf("refused with %d %s", s.Code, s.Error)
 	}
-	for _, test := range tests {
-		t.Run(test.state+" "+test.order, func(t *testing.T) {
+}
+
+// In a failover a proxy that does not stop is waited for until its lease is over,
+// whatever it says.
+func TestFailoverOutlivesAProxy(t *testing.T) {
+	for name, how := range map[string]answer{"refuses": refuses(api.DrainTimeout, "2 in flight"), "silent": silent} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := world(t, 1, autoDocument(""), short)
 			f.beating()
-			if test.fails {
-				for _, a := range f.agents[1:] {
-					a.on(api.DrainDatasource, refuses(api.NotDrained, "no"))
+			f.proxies[1].on(api.StopWritingProxyDatasource, how)
+			f.kill()
+			s := f.opened()
+			wantStates(t, s, wayDone...)
+			if s.Proxies[0].How != api.ProxyStopped || s.Proxies[1].How != api.LeaseOut {
+				t.Errorf("the proxies are recorded as %+v", s.Proxies)
+			}
+			for _, g := range f.tape.of(api.StopWritingProxyDatasource) {
+				if !bodyOf[api.StopWritingProxyDatasourceRequest](t, g).Sever {
+					t.Errorf("%s: nothing is to be waited for", g)
 				}
 			}
-			entered, release := test.actor(f).block(test.order)
-			defer release()
-			f.kill()
-			<-entered
-			eventually(t, "the record is in "+test.state, func() bool { return f.state().Switch("orders-1").State == test.state })
-			m := f.members[0]
-			m.stop()
-			m.replaceKeeper()
-			s := f.ended("orders-1")
-			g := f.group()
-			if done := s.State == fsm.StateDone; done != !test.fails || (g.Writable != 0) != done || g.OpenSwitch != "" {
-				t.Errorf("it ended as %s (%s), the group is %+v", s.State, s.Error, g)
+			stopped := stepTime(s, fsm.StateFencing).Sub(stepTime(s, fsm.StateStopping))
+			if least := f.leader().keeper.Load().times.Wait - 200*time.Millisecond; stopped < least {
+				t.Errorf("it was waited for %v only, want at least %v", stopped, least)
 			}
-			wantStampsRise(t, f)
-		})
-	}
-}
-
-// R23: a new primary that dies before it was promoted is superseded, and the
-// failover waits for its lease.
-func TestStuckFailoverIsSuperseded(t *testing.T) {
-	t.Parallel()
-	f := world(t, 1, autoDocument("  prefer: "+db1+"\n"), short)
-	silence := f.beating()
-	f.agents[1].on(api.PromoteDatasource, refuses(api.MySQLUnreachable, "it died"))
-	f.kill()
-	eventually(t, "the promotion is stuck", func() bool { return len(f.tape.of(api.PromoteDatasource)) > 1 })
-	silence(f.agents[1])
-	f.agents[1].stop()
-	f.agents[1].disconnected()
-	id := f.failOver(2, api.PolicyAvailable)
-	s := f.ended(id)
-	wantStates(t, s, wayDone...)
-	old := f.show("orders-1")
-	if s.Supersedes != "orders-1" || s.From != db1 || old.State != fsm.StateSuperseded || old.Open || f.group().Writable != 2 {
-		t.Errorf("superseded %+v by %+v", old, s)
-	}
-	wantWaited(t, f, s, agentHolder(db1))
-}
-
-// The detector does so by itself, as far as the policy lets it.
-func TestDetectorSupersedes(t *testing.T) {
-	t.Parallel()
-	f := world(t, 1, autoDocument("  prefer: "+db1+"\n  policy: available\n"), short)
-	silence := f.beating()
-	f.agents[1].on(api.PromoteDatasource, refuses(api.MySQLUnreachable, "it died"))
-	f.kill()
-	eventually(t, "the promotion is stuck", func() bool { return len(f.tape.of(api.PromoteDatasource)) > 1 })
-	silence(f.agents[1])
-	f.agents[1].stop()
-	f.agents[1].disconnected()
-	eventually(t, "it is superseded", func() bool { return f.state().Switch("orders-2") != nil })
-	s := f.ended("orders-2")
-	wantStates(t, s, wayDone...)
-	if s.To != db2 || s.RequestedBy != "detector" || !strings.Contains(s.VoteRule, "never opened") || f.show("orders-1").State != fsm.StateSuperseded {
-		t.Errorf("superseded by %+v", s)
-	}
-	wantWaited(t, f, s, agentHolder(db1))
-}
-
-// TestLeaderMovesDuringFailover: the next of three keepers ends it, and waits
-// for the leases that the one before may have granted.
-func TestLeaderMovesDuringFailover(t *testing.T) {
-	for _, order := range []string{api.FenceDatasource, api.DrainDatasource} {
-		t.Run(order, func(t *testing.T) {
-			f := world(t, 3, autoDocument(""), tuning{})
-			f.beating()
-			a := f.agents[0]
-			if order == api.DrainDatasource {
-				a = f.agents[1]
-			}
-			entered, release := a.block(order)
-			defer release()
-			old := f.leader()
-			f.kill()
-			<-entered
-			f.must(api.LeaderTransfer, api.LeaderTransferRequest{}, nil)
-			eventually(t, "another keeper leads", func() bool { return f.leader() != old })
-			s := f.ended("orders-1")
-			terms := map[uint64]bool{}
-			for _, step := range s.Steps {
-				terms[step.Term] = true
-			}
-			if g := f.group(); s.State != fsm.StateDone || g.Writable == 0 || len(terms) < 2 {
-				t.Errorf("it ended as %s (%s) in the terms %v, the group is %+v", s.State, s.Error, terms, g)
-			}
-			wantStampsRise(t, f)
 		})
 	}
 }

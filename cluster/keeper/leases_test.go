@@ -12,7 +12,7 @@ import (
 )
 
 // short leases make tests quick.
-var short = tuning{config: func(c *Config) { c.Lease = 1500 * time.Millisecond }}
+var short = tuning{config: func(c *Config) { c.Lease = 1500 * time.Millisecond }, waits: brief}
 
 // prover is a store whose proofs a test counts and forbids.
 type prover struct {
@@ -45,16 +45,24 @@ func TestLeaseOnlyOnProof(t *testing.T) {
 	}
 	k.leases.reset()
 	p.refuses.Store(true)
+	asked := p.proofs.Load()
 	for _, a := range []*actor{f.proxies[0], f.agents[0]} {
-		if answer, err := a.tryBeat(); err == nil {
-			t.Errorf("%s is answered %+v without a proof", a.id, answer)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		name, body := api.ProxyHeartbeat, `{"status":"up"}`
+		if a.hello.Role == api.RoleAgent {
+			name, body = api.AgentHeartbeat, `{"address":"`+db0+`","serverId":"server-0"}`
+		}
+		resp, err := a.client.Call(ctx, name, nil, []byte(body)) // it tries again until its time is over
+		cancel()
+		if err == nil {
+			t.Errorf("%s is answered %s without a proof", a.id, resp.Data)
 		}
 	}
 	k.leases.mu.Lock()
 	granted := len(k.leases.last)
 	k.leases.mu.Unlock()
-	if granted != 0 {
-		t.Errorf("%d grants are recorded", granted)
+	if granted != 0 || p.proofs.Load() == asked {
+		t.Errorf("%d grants are recorded, %d proofs were asked for", granted, p.proofs.Load()-asked)
 	}
 }
 
