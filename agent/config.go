@@ -24,6 +24,8 @@ type Database interface {
 	WaitPosition(ctx context.Context, gtid string, timeout time.Duration) error
 	Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error)
 	Follow(ctx context.Context, source mysql.Source) (mysql.Following, error)
+	SourceState(ctx context.Context, source mysql.Source) (string, error)
+	SaveErrant(ctx context.Context, sourceState, dir string) (path string, err error)
 	StopReceiving(ctx context.Context) (mysql.Received, error)
 	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
 	Resume(ctx context.Context) error

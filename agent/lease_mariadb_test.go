@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -218,7 +220,14 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 		s := a.keeper.last()
 		return s.Source == b.me.Address && s.Receiving || s.Alarm != ""
 	})
-	t.Logf("the old primary: %+v", a.keeper.last())
+	if alarm := a.keeper.last().Alarm; strings.Contains(alarm, "errant") {
+		saved, err := filepath.Glob(filepath.Join(a.agents, "errant", "errant-*", "bin.*"))
+		if ok(t, err); len(saved) == 0 {
+			t.Errorf("nothing was saved: %s", alarm)
+		}
+	} else if alarm != "" {
+		t.Errorf("the old primary: %s", alarm)
+	}
 	if a.value(t, "SELECT @@global.read_only") != "1" {
 		t.Error("the old primary is writable")
 	}
