@@ -46,7 +46,10 @@ type Config struct {
 	DataDir  string // for what it must remember; this agent's alone
 	Version  string
 	Database Database
-	Logger   hclog.Logger
+	// ServerConf is a file that the server's my.cnf includes and this agent alone
+	// writes: with init_rpl_role=SLAVE while the server is not the primary. Optional.
+	ServerConf string
+	Logger     hclog.Logger
 
 	CallTimeout  time.Duration // of one heartbeat; 3 s
 	StateTimeout time.Duration // of asking the server what it is; 2 s
