@@ -24,6 +24,8 @@ type Database interface {
 	WaitPosition(ctx context.Context, gtid string, timeout time.Duration) error
 	Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error)
 	Follow(ctx context.Context, source mysql.Source) (mysql.Following, error)
+	SourceState(ctx context.Context, source mysql.Source) (string, error)
+	SaveErrant(ctx context.Context, sourceState, dir string) (path string, err error)
 	StopReceiving(ctx context.Context) (mysql.Received, error)
 	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
 	Resume(ctx context.Context) error
@@ -44,7 +46,10 @@ type Config struct {
 	DataDir  string // for what it must remember; this agent's alone
 	Version  string
 	Database Database
-	Logger   hclog.Logger
+	// ServerConf is a file that the server's my.cnf includes and this agent alone
+	// writes: with init_rpl_role=SLAVE while the server is not the primary. Optional.
+	ServerConf string
+	Logger     hclog.Logger
 
 	CallTimeout  time.Duration // of one heartbeat; 3 s
 	StateTimeout time.Duration // of asking the server what it is; 2 s

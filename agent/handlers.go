@@ -95,6 +95,10 @@ func (a *Agent) PreflightDatasourceProcessor(ctx context.Context, _ *wire.Reques
 	if err != nil {
 		return api.PreflightAnswer{}, err
 	}
+	a.mu.Lock()
+	cannot := a.warnings[warnKill]
+	a.mu.Unlock()
+	findings = append(findings, mysql.Finding{Rule: "can be killed (R15)", OK: cannot == "", Input: "process of the server", Detail: cannot})
 	if body.CandidateState != "" {
 		findings = append(findings, errantCheck(body.CandidateState, s))
 	}

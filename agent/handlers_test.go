@@ -55,13 +55,13 @@ func TestQuestions(t *testing.T) {
 	var preflight api.PreflightAnswer
 	ask := api.PreflightDatasourceRequest{HostGroup: "orders", Role: api.BinlogMaster, Peers: map[string]string{own: "7", other: "8"}, CandidateState: "0-1-4", MaxLagMS: 1 << 60}
 	ok(t, r.question(api.PreflightDatasource, ask, &preflight))
-	if len(preflight.Checks) != 2 || !preflight.Checks[0].OK || !preflight.Checks[1].OK || preflight.State.Binlog.GTIDBinlogPos != "0-1-5" {
+	if len(preflight.Checks) != 3 || !preflight.Checks[0].OK || !preflight.Checks[1].OK || !preflight.Checks[2].OK || preflight.State.Binlog.GTIDBinlogPos != "0-1-5" {
 		t.Errorf("%+v", preflight)
 	}
 	for candidate, part := range map[string]string{"0-9-9": "save them and clone it", "x": "not a MariaDB GTID list"} {
 		ask.CandidateState = candidate
 		ok(t, r.question(api.PreflightDatasource, ask, &preflight))
-		if c := preflight.Checks[1]; c.OK || !strings.Contains(c.Detail, part) {
+		if c := preflight.Checks[2]; c.OK || !strings.Contains(c.Detail, part) {
 			t.Errorf("candidate with %s: %+v", candidate, c)
 		}
 	}

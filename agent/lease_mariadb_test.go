@@ -3,6 +3,9 @@ package agent
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -152,6 +155,15 @@ func TestRealLease(t *testing.T) {
 	stop()
 }
 
+// serverConf is what the file that the agent writes makes a server start with.
+func (n *node) serverConf() []string {
+	text, err := os.ReadFile(filepath.Join(n.agents, "server.cnf"))
+	if err == nil && string(text) == confReplica {
+		return []string{"--init-rpl-role=SLAVE"}
+	}
+	return nil
+}
+
 // TestRealFailover: three servers with semi-sync, the primary is killed under
 // load; nothing acknowledged is lost.
 func TestRealFailover(t *testing.T) {
@@ -213,12 +225,20 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	eventually(t, "the other one follows", func() bool { s := c.keeper.last(); return s.Source == b.me.Address && s.Receiving })
 
 	// The old primary comes back, and is read-only whatever it has.
-	a.start(t)
+	a.start(t, a.serverConf()...)
 	eventually(t, "the old primary follows, or says why not", func() bool {
 		s := a.keeper.last()
 		return s.Source == b.me.Address && s.Receiving || s.Alarm != ""
 	})
-	t.Logf("the old primary: %+v", a.keeper.last())
+	t.Logf("the old primary's alarm: %q", a.keeper.last().Alarm)
+	if alarm := a.keeper.last().Alarm; strings.Contains(alarm, "errant") {
+		saved, err := filepath.Glob(filepath.Join(a.agents, "errant", "errant-*", "bin.*"))
+		if ok(t, err); len(saved) == 0 {
+			t.Errorf("nothing was saved: %s", alarm)
+		}
+	} else if alarm != "" {
+		t.Errorf("the old primary: %s", alarm)
+	}
 	if a.value(t, "SELECT @@global.read_only") != "1" {
 		t.Error("the old primary is writable")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -232,7 +233,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 		var source mysql.Source
 		var result mysql.Following
 		if source, err = sourceOf(grant.Primary); err == nil {
-			result, err = a.db.Follow(ctx, source)
+			result, err = a.followSafely(ctx, source)
 		}
 		now, wrong = followed(result), "this server does not follow "+primary
 		if errors.Is(err, mysql.ErrWaitingForAck) {
@@ -254,11 +255,37 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 	return databaseError(err)
 }
 
+// followSafely follows a source that has all that this server has. What it lacks is
+// saved to files first, and the server is left as it is for a rebuild.
+func (a *Agent) followSafely(ctx context.Context, source mysql.Source) (mysql.Following, error) {
+	if a.lastState().Replication == nil { // else what it receives meanwhile would look errant
+		state, err := a.db.SourceState(ctx, source)
+		if err != nil {
+			a.log.Debug("the source does not say what it has; it will refuse what it lacks", "error", err)
+		} else {
+			source.GTIDState = state
+		}
+	}
+	result, err := a.db.Follow(ctx, source)
+	switch {
+	case err == nil:
+		a.warn(warnErrants, "")
+	case errors.Is(err, mysql.ErrErrant) && source.GTIDState != "":
+		path, serr := a.db.SaveErrant(ctx, source.GTIDState, filepath.Join(a.cfg.DataDir, "errant"))
+		if serr != nil {
+			a.warn(warnErrants, "its errant transactions could not be saved: "+serr.Error())
+		} else {
+			a.warn(warnErrants, "the binary logs with its errant transactions were saved in "+path)
+		}
+	}
+	return result, err
+}
+
 // remedy is what a person can do about an error that does not go away.
 func remedy(err error) string {
 	switch {
 	case errors.Is(err, mysql.ErrErrant):
-		return "; save its errant transactions and clone it"
+		return "; clone it"
 	case errors.Is(err, mysql.ErrPurged):
 		return "; clone it"
 	case errors.Is(err, mysql.ErrWaitingForAck):

@@ -161,7 +161,7 @@ func TestAlarms(t *testing.T) {
 
 	r = newLeased(t, fenced())
 	for err, want := range map[error]string{
-		&mysql.ErrantError{GTIDs: []mysql.GTID{{Domain: 0, Server: 1, Seq: 9}}}: "save its errant transactions",
+		&mysql.ErrantError{GTIDs: []mysql.GTID{{Domain: 0, Server: 1, Seq: 9}}}: "errant transactions",
 		mysql.ErrPurged: "; clone it",
 	} {
 		r.db.fail["Follow"] = err

@@ -144,7 +144,7 @@ func (n *node) startAgent(t *testing.T) {
 func (n *node) openAgent(t *testing.T) {
 	t.Helper()
 	cfg := config(n.agents, n.db)
-	cfg.StateTimeout = 10 * time.Second
+	cfg.StateTimeout, cfg.ServerConf = 10*time.Second, filepath.Join(n.agents, "server.cnf")
 	a, err := Open(cfg)
 	ok(t, err)
 	t.Cleanup(func() { _ = a.Close() }) // a test may have closed it

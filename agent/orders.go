@@ -153,7 +153,7 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	a.lease.shut()
-	result, err := a.db.Follow(o.ctx, source)
+	result, err := a.followSafely(o.ctx, source)
 	if err != nil {
 		poke(a.look)
 		return api.AgentState{}, o.failed(err)

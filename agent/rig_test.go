@@ -195,6 +195,12 @@ func (d *database) Resume(ctx context.Context) error {
 	return nil
 }
 
+func (d *database) SourceState(context.Context, mysql.Source) (string, error) { return "0-1-5", nil }
+
+func (d *database) SaveErrant(_ context.Context, _, dir string) (string, error) {
+	return filepath.Join(dir, "errant-0-1-9"), nil
+}
+
 func (d *database) Attach(context.Context, string) (mysql.Process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -5,8 +5,9 @@
 //
 //   - Nothing here decides. The package knows no stamps, leases or roles; it
 //     does what it is told, says what it found, and refuses what would lose data.
-//   - Only Promote and Unfence make a server writable. Both give way to a
-//     SetReadOnly that came in while they ran (ErrFencedMeanwhile).
+//   - Only Promote and Unfence make a server writable, while their Permit holds,
+//     which is asked before and after (R14). Both give way to a SetReadOnly that
+//     came in while they ran (ErrFencedMeanwhile).
 //   - A session that waits for a semi-sync acknowledgement is never killed and
 //     never released by a demotion: either would commit, and show, what no
 //     replica has.

@@ -91,8 +91,11 @@ func (s *Server) Kill(ctx context.Context, dataDir string) error {
 	p.mu.Lock()
 	h := p.held
 	p.mu.Unlock()
-	if h == nil { // what is held was seen to be the server; it is not looked for again when time is short
+	if h == nil || closed(h.Gone) { // what is held and alive is not looked for again: time is short
 		if _, err := s.Attach(ctx, dataDir); err != nil {
+			if h != nil && s.Dead(ctx, dataDir) {
+				return nil
+			}
 			return fmt.Errorf("kill %s: %w", s.cfg.Address, err)
 		}
 		p.mu.Lock()

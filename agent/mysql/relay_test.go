@@ -44,6 +44,9 @@ func TestPromoteRefusesUndrained(t *testing.T) {
 	s := b.server(t)
 	b.exec(t, "STOP SLAVE SQL_THREAD")
 	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
+	eventually(t, "b has received it", func() bool { // the other replica's acknowledgement is enough for a
+		return must[State](t)(s.State(t.Context())).Replication.GtidIOPos == "0-1-1"
+	})
 	_, err := s.Promote(t.Context(), free{})
 	e, ok := errors.AsType[*RelayNotDrainedError](err)
 	if !ok || e.Received != "0-1-1" || e.Applied != "" || !errors.Is(err, ErrRelayNotDrained) {

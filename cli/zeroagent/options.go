@@ -18,6 +18,7 @@ type options struct {
 	keepers    []string
 	mysql      string
 	socket     string
+	serverConf string
 	user       string
 	password   string // reference
 	replUser   string
@@ -45,7 +46,8 @@ func (o *options) app() daemon.App {
 			{Name: "data", Value: &o.data, Arg: "dir", Usage: "directory that belongs to this agent alone"},
 			{Name: "keepers", Value: &o.keepers, Arg: "host:port,…", Usage: "ports for machines of the keepers"},
 			{Name: "mysql", Value: &o.mysql, Arg: "host:port", Usage: "address of the database server, as the configuration names it in write"},
-			{Name: "socket", Value: &o.socket, Arg: "path", Usage: "unix socket to reach it by (default: its address)"},
+			{Name: "socket", Value: &o.socket, Arg: "path", Usage: "unix socket to reach it by (default: its address); without it a server that hangs cannot be killed"},
+			{Name: "server-conf", Value: &o.serverConf, Arg: "path", Usage: "file that the server's my.cnf includes and this agent writes, so that an old primary that is started again drops what nobody acknowledged"},
 			{Name: "user", Value: &o.user, Arg: "name", Usage: "account of the agent on the server"},
 			{Name: "password-ref", Value: &o.password, Arg: "reference", Usage: "its password: ${file:/path} or ${env:NAME}"},
 			{Name: "replication-user", Value: &o.replUser, Arg: "name", Usage: "account that this server replicates with"},
