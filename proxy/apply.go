@@ -189,7 +189,7 @@ func (p *Proxy) newGroup(hg *conf.HostGroup) (*group, error) {
 		return nil, err
 	}
 	g := &group{
-		name: hg.Name, gate: gt, log: p.log, serving: &p.serving, state: state, write: hg.Addresses(),
+		name: hg.Name, gate: gt, log: p.log, serving: &p.serving, poke: p.poke, state: state, write: hg.Addresses(),
 		save: func(s groupState) error { return p.store.saveGroup(hg.Name, s) },
 	}
 	return g, g.start(hg)

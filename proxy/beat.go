@@ -9,6 +9,7 @@ import (
 
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/host"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 const (
@@ -28,6 +29,7 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 	interval, retry := defaultBeat, firstRetry
 	silent, disobeyed := false, false
 	for seq := uint64(1); ctx.Err() == nil; seq++ {
+		sent := p.now() // R10: whatever redirects and waits the heartbeat meets on its way
 		answer, life, err := p.ask(ctx, link, seq)
 		if ctx.Err() != nil {
 			return
@@ -48,8 +50,9 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 			if answer.IntervalMS > 0 {
 				interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)
 			}
-			pause = interval
-			err = p.obey(ctx, link, life, answer)
+			err = p.obey(ctx, link, life, sent, answer)
+			// An answer that took long leaves little of the lease: the next one is due sooner.
+			pause = min(max(interval-p.now().Sub(sent), minBeat), interval)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -87,9 +90,18 @@ func (p *Proxy) ask(ctx context.Context, link Link, seq uint64) (api.HeartbeatAn
 	return answer, s.life, nil
 }
 
-// obey does what an answer says. What is wrong with one host group does not keep
-// the others from it.
-func (p *Proxy) obey(ctx context.Context, link Link, life uint64, answer api.HeartbeatAnswer) error {
+// leaseUntil is the end of the lease that an answer grants: counted from the
+// sending of its heartbeat (R10). 0: it grants none.
+func leaseUntil(sent lease.Instant, answer api.HeartbeatAnswer) lease.Instant {
+	if answer.LeaseMS <= 0 {
+		return 0
+	}
+	return sent.Add(time.Duration(min(answer.LeaseMS, lease.Longest.Milliseconds())) * time.Millisecond)
+}
+
+// obey does what the answer to a heartbeat that was sent then says. What is
+// wrong with one host group does not keep the others from it.
+func (p *Proxy) obey(ctx context.Context, link Link, life uint64, sent lease.Instant, answer api.HeartbeatAnswer) error {
 	if !p.counted(life, answer.Status) {
 		return nil
 	}
@@ -102,7 +114,7 @@ func (p *Proxy) obey(ctx context.Context, link Link, life uint64, answer api.Hea
 		if err != nil {
 			continue // of a configuration that is on its way
 		}
-		errs = append(errs, g.grant(grant))
+		errs = append(errs, g.grant(grant, leaseUntil(sent, answer)))
 	}
 	p.becomeUp(life)
 	return errors.Join(errs...)
@@ -149,6 +161,7 @@ func (p *Proxy) heartbeat(seq uint64, status string) api.ProxyHeartbeatRequest {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	beat.Probes = p.findings()
 	beat.ConfError = p.confError
 	return beat
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -32,6 +33,7 @@ type keepers struct {
 	content  string
 	grants   []api.Grant
 	interval int64
+	lease    int64
 	seq      uint64 // to answer with instead of the one asked, if not 0
 	asked    []string
 	beats    []api.ProxyHeartbeatRequest
@@ -41,7 +43,7 @@ type keepers struct {
 
 func newKeepers(t *testing.T, n int) *keepers {
 	t.Helper()
-	k := &keepers{t: t, term: 1, interval: 20}
+	k := &keepers{t: t, term: 1, interval: 20, lease: 30_000}
 	for i := range n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		ok(t, err)
@@ -111,7 +113,7 @@ func (k *keepers) answer(i int, req *wire.Request) (*wire.Response, error) {
 			return nil, err
 		}
 		k.beats, k.by, k.at = append(k.beats, beat), append(k.by, i), append(k.at, time.Now())
-		answer := api.HeartbeatAnswer{Seq: beat.Seq, ConfVersion: k.confID, IntervalMS: k.interval, Grants: k.grants}
+		answer := api.HeartbeatAnswer{Seq: beat.Seq, ConfVersion: k.confID, IntervalMS: k.interval, Grants: k.grants, LeaseMS: k.lease}
 		if k.seq != 0 {
 			answer.Seq = k.seq
 		}
@@ -212,6 +214,9 @@ func TestLifeWithKeepers(t *testing.T) {
 	eventually(t, "it is held", func() bool { _, open, _ := r.live.Load().groups["orders"].gate.Current(); return !open })
 }
 
+// fakeNow is the clock of leases in fake time.
+func fakeNow() lease.Instant { return lease.Instant(time.Now().UnixNano()) }
+
 // TestBeatsInTime runs in fake time: one registration, heartbeats as the keepers
 // want them, and quick tries after a failure that become as slow as those.
 func TestBeatsInTime(t *testing.T) {
@@ -219,6 +224,7 @@ func TestBeatsInTime(t *testing.T) {
 		p, err := Open(config(t.TempDir()))
 		ok(t, err)
 		defer p.Close()
+		p.now = fakeNow
 		var asked []string
 		began, down := time.Now(), true
 		link := script(func(name string, body []byte) (*wire.Response, error) {
@@ -247,11 +253,11 @@ func TestBeatsInTime(t *testing.T) {
 	})
 }
 
-// TestLossOfKeepers: nothing changes while nobody answers, and the next leader
-// is found soon.
+// TestLossOfKeepers: while nobody answers writes go on until the lease ends, and
+// are held then; the next leader is found soon, and opens them again.
 func TestLossOfKeepers(t *testing.T) {
 	k := newKeepers(t, 2)
-	k.confID, k.content, k.interval = "1.0.0", docAB, 400
+	k.confID, k.content, k.interval, k.lease = "1.0.0", docAB, 200, 1500
 	k.grants = []api.Grant{grant(stamp(1, api.StepIdle), 0, 0, addrA, true)}
 	r := newRig(t)
 	k.linked(r)
@@ -264,8 +270,13 @@ func TestLossOfKeepers(t *testing.T) {
 	if n := k.count(api.ProxyHeartbeat); n != beats {
 		t.Errorf("%d heartbeats were answered without a leader", n-beats)
 	}
-	ok(t, r.Ready()) // clients are better served by it than by none
 	r.is(addrA, true)
+	g, _ := r.LookupGroup("orders")
+	eventually(t, "writes are held", func() bool { _, open, _ := g.Gate.Current(); return !open })
+	if silence := r.Silence(); silence < 1400*time.Millisecond-200*time.Millisecond {
+		t.Errorf("held after %v", silence)
+	}
+	ok(t, r.Ready()) // clients are better served by it than by none
 
 	k.stopped[0]() // the leader dies, and the other leads
 	k.elect(1)
@@ -279,6 +290,7 @@ func TestLossOfKeepers(t *testing.T) {
 		}
 	})
 	eventually(t, "the silence is over", func() bool { return r.Silence() < 300*time.Millisecond })
+	eventually(t, "writes go on", func() bool { _, open, _ := g.Gate.Current(); return open })
 }
 
 // TestLeaderDies measures how long a proxy is without keepers when one leader
@@ -318,14 +330,14 @@ func TestKeepersThatMakeNoSense(t *testing.T) {
 		"bad version": {Data: []byte(docAB), Meta: wire.Meta{{Key: api.MetaConfigID, Value: "../../x"}}},
 	} {
 		link := script(func(string, []byte) (*wire.Response, error) { return fetched, nil })
-		err := r.obey(t.Context(), link, r.stand().life, api.HeartbeatAnswer{Status: api.StatusUp, ConfVersion: "9.0.0"})
+		err := r.obey(t.Context(), link, r.stand().life, lease.Now(), api.HeartbeatAnswer{Status: api.StatusUp, ConfVersion: "9.0.0"})
 		refused(t, err, api.ConfigCheck)
 		if r.live.Load().ConfigID != "1.0.0" {
 			t.Errorf("%s: applied", name)
 		}
 	}
 	link := script(func(string, []byte) (*wire.Response, error) { return nil, errors.New("gone") })
-	if err := r.obey(t.Context(), link, r.stand().life, api.HeartbeatAnswer{Status: api.StatusUp, ConfVersion: "8.0.0"}); err == nil {
+	if err := r.obey(t.Context(), link, r.stand().life, lease.Now(), api.HeartbeatAnswer{Status: api.StatusUp, ConfVersion: "8.0.0"}); err == nil {
 		t.Error("a fetch that failed is no error")
 	}
 	r.is(addrA, true)

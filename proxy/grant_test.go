@@ -98,7 +98,7 @@ func TestGrantKeepsWhatIsInFlight(t *testing.T) {
 func TestGenerationOfAnOrder(t *testing.T) {
 	r := newRig(t)
 	ok(t, r.push("1.0.0", docAB))
-	ok(t, r.hear())
+	ok(t, r.hear(grant(stamp(4, api.StepIdle), 4, 1, addrB, true))) // and with it a lease
 	back := api.SwitchProxyDatasourceRequest{HostGroup: "orders", Primary: api.Datasource{Address: addrA}}
 	ok(t, r.give(stamp(5, api.StepIdle), api.SwitchProxyDatasource, back)) // switch 5 was rolled back
 	ok(t, r.recover(5, 0, addrA))

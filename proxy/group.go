@@ -14,6 +14,7 @@ import (
 	"github.com/zerokeeper/zero/proxy/gate"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/conf"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // target is a datasource that a host group writes to, by its name: the index is
@@ -66,6 +67,7 @@ type group struct {
 	gate    *gate.Gate
 	log     hclog.Logger
 	serving *atomic.Bool           // the keepers count this proxy in a switch: without that nothing is opened
+	poke    func()                 // makes a heartbeat due
 	save    func(groupState) error // to the disk
 
 	mu           sync.Mutex // held while an order or a grant is carried out, except while it drains
@@ -112,14 +114,23 @@ func (g *group) keep(next groupState) error {
 
 // stopWriting holds new writes and transactions and answers when none is in
 // flight. When the drain's time is over it says how many are left; the group
-// stays held, until the switch is rolled back or a grant opens it.
-func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) error {
+// stays held, until the switch is rolled back or a grant opens it. failed: the
+// datasource does not answer this proxy's probes; then what is in flight is
+// severed (R12a).
+func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest, failed bool) error {
 	timeout, err := g.beginStop(stamp, req)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if failed {
+		// The primary does not answer this proxy: nothing that is in flight will end well. Waiting for it would only
+		// make the failover late.
+		if n := g.gate.Sever(); n > 0 {
+			g.log.Warn("severed what was in flight to a datasource that does not answer", "group", g.name, "count", n)
+		}
+	}
 	if err := g.gate.Drain(ctx); err != nil {
 		return api.Errorf(api.DrainTimeout, "%v (switch.drain_timeout is %s)", err, timeout)
 	}
@@ -230,13 +241,21 @@ func (g *group) recoverWriting(stamp api.Stamp, req api.RecoverWritingProxyDatas
 	if err := g.keep(next); err != nil {
 		return err
 	}
-	return g.open()
+	// An order brings no lease: what is left of the one that the last open grant
+	// brought counts. If nothing is, the next heartbeat's answer opens.
+	return g.open(0)
 }
 
-// open admits writes to the current target. The lock is held.
-func (g *group) open() error {
+// open admits writes to the current target, as long as the lease lasts. That is
+// the group's own: an answer that holds the group, or does not name it, renews
+// nothing for it (R4). The lock is held.
+func (g *group) open(until lease.Instant) error {
 	_, wasOpen, _ := g.gate.Current()
-	if err := g.gate.Open(g.state.Current.primary()); err != nil {
+	switch err := g.gate.Open(g.state.Current.primary(), until); {
+	case errors.Is(err, gate.ErrLeaseOver):
+		g.poke()
+		return nil
+	case err != nil:
 		return fmt.Errorf("open host group %s: %w", g.name, err)
 	}
 	if !wasOpen {
@@ -248,8 +267,9 @@ func (g *group) open() error {
 // grant takes over what a heartbeat's answer says (R4), by name: positions are
 // those of a configuration that may be on its way here still. One that is older
 // than what was seen is passed over. One that names a server which this proxy
-// does not know as the group's shows that it is behind: it holds.
-func (g *group) grant(grant api.Grant) error {
+// does not know as the group's shows that it is behind: it holds. An open one
+// renews the group's lease until then; 0: there is none.
+func (g *group) grant(grant api.Grant, until lease.Instant) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if grant.Stamp.Compare(g.state.Stamp) < 0 {
@@ -270,10 +290,10 @@ func (g *group) grant(grant api.Grant) error {
 	switch {
 	case foreign:
 		return api.Errorf(api.IdentityMismatch, "host group %s is held: the keepers name %q as its primary, which is not in the configuration that runs here", g.name, grant.Primary.Address)
-	case !grant.Open || !g.serving.Load():
+	case !grant.Open || until == 0 || !g.serving.Load():
 		return nil
 	}
-	return g.open()
+	return g.open(until)
 }
 
 // hold stops admitting, and says so if that is news. The lock is held.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zerokeeper/zero/proxy/mysql"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -29,9 +30,10 @@ type Proxy struct {
 	handlers    wire.Handlers
 
 	live     atomic.Pointer[live]
-	serving  atomic.Bool   // the keepers count this proxy; see standing
-	answered atomic.Int64  // when a keeper answered last, since started
-	started  time.Time     // for monotonic time
+	serving  atomic.Bool  // the keepers count this proxy; see standing
+	answered atomic.Int64 // when a keeper answered last, since started
+	started  time.Time    // for monotonic time
+	now      func() lease.Instant
 	wake     chan struct{} // a heartbeat is due now
 
 	applying sync.Mutex // one configuration is applied at a time
@@ -46,6 +48,7 @@ type Proxy struct {
 	refusedAt time.Time
 	probers   map[string]*prober
 	run       context.Context // of probers, nil before Run
+	link      Link            // to the keepers, nil before Run
 }
 
 // Open makes a proxy that runs the configuration in its data directory, if there
@@ -67,7 +70,7 @@ func Open(cfg Config) (*Proxy, error) {
 		return nil, errors.Join(err, store.close())
 	}
 	p := &Proxy{
-		cfg: cfg, log: cfg.Logger, store: store, kept: keep, incarnation: newIncarnation(), started: time.Now(),
+		cfg: cfg, log: cfg.Logger, store: store, kept: keep, incarnation: newIncarnation(), started: time.Now(), now: lease.Now,
 		wake: make(chan struct{}, 1), standing: standing{status: api.StatusReady}, probers: map[string]*prober{},
 	}
 	p.live.Store(&live{})
@@ -159,6 +162,7 @@ type GroupView struct {
 	Open     bool
 	InFlight int
 	Held     int
+	Lease    time.Duration // what is left of it; 0: none
 }
 
 // Groups are the host groups as they stand, by name.
@@ -168,7 +172,8 @@ func (p *Proxy) Groups() []GroupView {
 	for name, g := range groups {
 		primary, open, _ := g.gate.Current()
 		held, _ := g.gate.Held()
-		views = append(views, GroupView{Name: name, Primary: primary.Address, Open: open, InFlight: g.gate.InFlight(), Held: held})
+		views = append(views, GroupView{Name: name, Primary: primary.Address, Open: open, InFlight: g.gate.InFlight(), Held: held,
+			Lease: max(0, lease.Until(g.gate.Until()))})
 	}
 	slices.SortFunc(views, func(a, b GroupView) int { return cmp.Compare(a.Name, b.Name) })
 	return views
@@ -178,7 +183,7 @@ func (p *Proxy) Groups() []GroupView {
 // once.
 func (p *Proxy) Run(ctx context.Context, link Link) {
 	p.mu.Lock()
-	p.run = ctx
+	p.run, p.link = ctx, link
 	p.mu.Unlock()
 	p.reprobe()
 	p.beat(ctx, link)

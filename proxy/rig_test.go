@@ -16,6 +16,7 @@ import (
 
 	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -162,7 +163,7 @@ func grant(s api.Stamp, committed uint64, index int, address string, open bool) 
 // and this holds.
 func (r *rig) hear(grants ...api.Grant) error {
 	r.t.Helper()
-	return r.obey(r.t.Context(), nil, r.stand().life, api.HeartbeatAnswer{Status: api.StatusUp, Grants: grants})
+	return r.obey(r.t.Context(), nil, r.stand().life, lease.Now(), api.HeartbeatAnswer{Status: api.StatusUp, Grants: grants, LeaseMS: 30_000})
 }
 
 // up is a proxy with a configuration that writes to datasource A.

@@ -174,5 +174,6 @@ func (p *Proxy) Leave(ctx context.Context, link Link, reason string) error {
 	p.standing.life++
 	p.mu.Unlock()
 	p.serving.Store(false)
-	return p.call(ctx, link, api.ProxyUnregister, api.ProxyUnregisterRequest{Reason: reason}, nil)
+	p.stopGroups("leaving") // R5: the lease is given up
+	return p.call(ctx, link, api.ProxyUnregister, api.ProxyUnregisterRequest{Reason: reason, Released: true}, nil)
 }

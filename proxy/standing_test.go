@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -32,7 +33,7 @@ func TestUnregisterAndActivate(t *testing.T) {
 	refused(t, r.recover(1, 0, addrA), api.NotReady)
 	g, err := r.group("orders")
 	ok(t, err)
-	ok(t, g.grant(open)) // of an answer that was being obeyed when the order came
+	ok(t, g.grant(open, lease.Now().Add(time.Minute))) // of an answer that was being obeyed when the order came
 	ok(t, r.push("2.0.0", document("", "orders "+addrA, "more "+addrC)))
 	r.is(addrA, false)
 
@@ -80,13 +81,13 @@ func TestUnregisterWaits(t *testing.T) {
 	go func() { done <- r.unregister(r.call) }()
 	eventually(t, "it is leaving", func() bool { return r.stand().leaving })
 	// Neither an answer from before nor one that comes meanwhile opens it.
-	open := api.HeartbeatAnswer{Status: api.StatusUp, Grants: []api.Grant{grant(stamp(1, api.StepIdle), 0, 0, addrA, true)}}
-	ok(t, r.obey(t.Context(), nil, life, open))
-	ok(t, r.obey(t.Context(), nil, r.stand().life, open))
+	open := api.HeartbeatAnswer{Status: api.StatusUp, Grants: []api.Grant{grant(stamp(1, api.StepIdle), 0, 0, addrA, true)}, LeaseMS: 30_000}
+	ok(t, r.obey(t.Context(), nil, life, lease.Now(), open))
+	ok(t, r.obey(t.Context(), nil, r.stand().life, lease.Now(), open))
 	r.is(addrA, false)
 	ticket.Release()
 	ok(t, <-done)
-	ok(t, r.obey(t.Context(), nil, r.stand().life, open))
+	ok(t, r.obey(t.Context(), nil, r.stand().life, lease.Now(), open))
 	r.is(addrA, false)
 }
 
@@ -103,12 +104,12 @@ func TestNotOnTheList(t *testing.T) {
 			r := up(t)
 			life := r.stand().life
 			r.registered(life)
-			ok(t, r.obey(t.Context(), nil, life, api.HeartbeatAnswer{Status: test.answered, Grants: []api.Grant{open}}))
+			ok(t, r.obey(t.Context(), nil, life, lease.Now(), api.HeartbeatAnswer{Status: test.answered, Grants: []api.Grant{open}, LeaseMS: 30_000}))
 			r.is(addrA, false)
 			if s := r.stand(); s.status != test.status || (test.status == api.StatusReady && s.registered) {
 				t.Errorf("%+v", s)
 			}
-			ok(t, r.obey(t.Context(), nil, life, api.HeartbeatAnswer{Status: api.StatusUp, Grants: []api.Grant{open}}))
+			ok(t, r.obey(t.Context(), nil, life, lease.Now(), api.HeartbeatAnswer{Status: api.StatusUp, Grants: []api.Grant{open}, LeaseMS: 30_000}))
 			r.is(addrA, false) // the answer to an earlier heartbeat
 			refused(t, r.recover(1, 0, addrA), api.NotReady)
 			select {
@@ -141,7 +142,7 @@ func TestLeave(t *testing.T) {
 	if err := r.Leave(t.Context(), link, "stopped"); !errors.Is(err, &api.Error{Code: api.LastProxy}) {
 		t.Errorf("%v", err)
 	}
-	if len(asked) != 1 || asked[0] != `ProxyUnregister {"reason":"stopped"}` {
+	if len(asked) != 1 || asked[0] != `ProxyUnregister {"reason":"stopped","released":true}` {
 		t.Errorf("asked %q", asked)
 	}
 	ok(t, r.stopWriting(2, 0, addrA))

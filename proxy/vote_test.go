@@ -107,22 +107,22 @@ func TestEvidence(t *testing.T) {
 	if _, enough := pr.evidence(addrA); enough {
 		t.Error("no probe is enough")
 	}
-	pr.record(addrA, errors.New("x"))
+	pr.record(addrA, time.Now(), errors.New("x"))
 	if _, enough := pr.evidence(addrA); enough {
 		t.Error("one failure is enough, of two that are needed")
 	}
-	pr.record(addrA, errors.New("y"))
+	pr.record(addrA, time.Now(), errors.New("y"))
 	if found, enough := pr.evidence(addrA); !enough || found.Failures != 2 || found.Error != "y" {
 		t.Errorf("%+v, %v", found, enough)
 	}
 	if found, enough := pr.evidence(addrB); enough || found.Failures != 0 {
 		t.Errorf("of another server: %+v, %v", found, enough)
 	}
-	pr.record(addrA, nil)
+	pr.record(addrA, time.Now(), nil)
 	if found, enough := pr.evidence(addrA); enough || found.Failures != 0 || found.Error != "" || found.LastSuccess.IsZero() {
 		t.Errorf("after a success: %+v, %v", found, enough)
 	}
-	pr.record(addrB, errors.New("z"))
+	pr.record(addrB, time.Now(), errors.New("z"))
 	if found, _ := pr.evidence(addrB); found.Failures != 1 || !found.LastSuccess.IsZero() {
 		t.Errorf("of the next server: %+v", found)
 	}

@@ -43,7 +43,7 @@ func (g *Gate) AcquireNotify(ctx context.Context, size int, moved func(Primary))
 	}
 	w := &waiter{size: int64(size), done: make(chan struct{})}
 	g.queue.push(w)
-	timeout, epoch, primary, known := g.cfg.HoldTimeout, g.epoch.Load(), g.primary, g.known
+	timeout, epoch, primary, known := g.cfg.HoldTimeout, g.reign.Load().epoch, g.primary, g.known
 	var changed <-chan struct{}
 	if moved != nil {
 		changed = g.changed
@@ -64,7 +64,7 @@ func (g *Gate) AcquireNotify(ctx context.Context, size int, moved func(Primary))
 			return w.ticket, nil
 		case <-changed:
 			changed = g.Changed()
-			if e := g.epoch.Load(); e != epoch {
+			if e := g.reign.Load().epoch; e != epoch {
 				epoch = e
 				p, _, _ := g.Current()
 				moved(p)

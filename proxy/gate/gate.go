@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // Primary names the writable datasource of a host group.
@@ -34,8 +36,12 @@ type Gate struct {
 	queue    queue
 	empty    chan struct{} // closed when inFlight falls to 0; nil when nobody drains
 	changed  chan struct{} // closed and replaced at every change of primary, open or closed
+	flight   *Ticket       // the tickets in flight, a list
+	timer    *time.Timer   // at the end of the lease, or before
+	watched  bool          // the timer is set
 
-	epoch atomic.Uint64 // raised whenever the primary becomes another one
+	clock clock
+	reign atomic.Pointer[reign] // replaced under mu
 	view  atomic.Pointer[view]
 }
 
@@ -50,8 +56,9 @@ func New(name string, cfg Config) (*Gate, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("host group [%s]: %w", name, err)
 	}
-	g := &Gate{name: name, cfg: cfg.withDefaults(), changed: make(chan struct{})}
+	g := &Gate{name: name, cfg: cfg.withDefaults(), changed: make(chan struct{}), clock: realClock}
 	g.view.Store(&view{})
+	g.reign.Store(&reign{})
 	return g, nil
 }
 
@@ -119,43 +126,60 @@ func (g *Gate) Drain(ctx context.Context) error {
 // It does not judge generations: the caller refuses orders with an old stamp. On an open gate it fails with
 // ErrOpen, unless p is the primary already, at the same index or another.
 func (g *Gate) SetPrimary(p Primary) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case g.closed:
-		return fmt.Errorf("set primary of host group [%s]: %w", g.name, ErrClosed)
-	case g.known && g.primary == p:
-		return nil
-	case g.open && !g.primary.Same(p):
-		return fmt.Errorf("set primary of host group [%s] to %s: %w: hold it first", g.name, p.Address, ErrOpen)
-	}
-	g.setPrimary(p)
-	g.publish()
-	return nil
+	ended, err := g.appoint(p)
+	tell(ended, ErrReplaced)
+	return err
 }
 
-// Open makes p the primary and admits again: first those who wait, in the order of their arrival, then whoever
-// comes. Opening an open gate with the primary that it has is a no-op; with another one it fails with ErrOpen.
-func (g *Gate) Open(p Primary) error {
+func (g *Gate) appoint(p Primary) ([]*Ticket, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.closed:
-		return fmt.Errorf("open host group [%s]: %w", g.name, ErrClosed)
+		return nil, fmt.Errorf("set primary of host group [%s]: %w", g.name, ErrClosed)
+	case g.known && g.primary == p:
+		return nil, nil
 	case g.open && !g.primary.Same(p):
-		return fmt.Errorf("open host group [%s] with %s: %w with %s: hold it first",
-			g.name, p.Address, ErrOpen, g.primary.Address)
-	case g.open && g.primary == p:
-		return nil
+		return nil, fmt.Errorf("set primary of host group [%s] to %s: %w: hold it first", g.name, p.Address, ErrOpen)
 	}
-	g.setPrimary(p)
+	ended := g.setPrimary(p)
+	g.publish()
+	return ended, nil
+}
+
+// Open makes p the primary and admits again, as long as the lease lasts: first those who wait, in the order of their
+// arrival, then whoever comes. Opening an open gate with the primary that it has only renews the lease, which never
+// becomes shorter; with another primary it fails with ErrOpen. A lease that is over already opens nothing: ErrLeaseOver.
+func (g *Gate) Open(p Primary, until lease.Instant) error {
+	ended, err := g.reopen(p, until)
+	tell(ended, ErrReplaced)
+	return err
+}
+
+func (g *Gate) reopen(p Primary, until lease.Instant) (ended []*Ticket, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed:
+		return nil, fmt.Errorf("open host group [%s]: %w", g.name, ErrClosed)
+	case g.open && !g.primary.Same(p):
+		return nil, fmt.Errorf("open host group [%s] with %s: %w with %s: hold it first",
+			g.name, p.Address, ErrOpen, g.primary.Address)
+	case max(until, g.reign.Load().until) <= g.clock.now():
+		return nil, fmt.Errorf("open host group [%s]: %w", g.name, ErrLeaseOver)
+	}
+	g.renew(until)
+	if g.open && g.primary == p && g.queue.len == 0 {
+		return nil, nil
+	}
+	ended = g.setPrimary(p)
 	g.open = true
 	for w := g.queue.pop(); w != nil; w = g.queue.pop() {
 		w.ticket = g.issue()
 		close(w.done)
 	}
 	g.publish()
-	return nil
+	return ended, nil
 }
 
 // Close turns away everyone who waits and everyone who comes, with ErrClosed. Tickets stay valid until they are
@@ -167,6 +191,9 @@ func (g *Gate) Close() {
 		return
 	}
 	g.closed, g.open = true, false
+	if g.inFlight == 0 && g.timer != nil {
+		g.timer.Stop()
+	}
 	for w := g.queue.pop(); w != nil; w = g.queue.pop() {
 		w.err = ErrClosed
 		close(w.done)
@@ -210,13 +237,17 @@ func (g *Gate) HoldTimeout() time.Duration {
 	return g.cfg.HoldTimeout
 }
 
-// setPrimary replaces the primary and, if it is another one, invalidates the tickets of the former. The caller
-// holds g.mu.
-func (g *Gate) setPrimary(p Primary) {
+// setPrimary replaces the primary and, if it is another one, invalidates the tickets of the former, which it returns:
+// their holders are to be told. The caller holds g.mu.
+func (g *Gate) setPrimary(p Primary) (ended []*Ticket) {
 	if !g.known || !g.primary.Same(p) {
-		g.epoch.Add(1)
+		r := *g.reign.Load()
+		r.epoch++
+		g.reign.Store(&r)
+		ended = g.holders()
 	}
 	g.primary, g.known = p, true
+	return ended
 }
 
 // publish makes a change visible and wakes those who watch. The caller holds g.mu.
@@ -230,5 +261,10 @@ func (g *Gate) publish() {
 func (g *Gate) issue() *Ticket {
 	g.inFlight++
 	g.admitted++
-	return &Ticket{gate: g, primary: g.primary, epoch: g.epoch.Load(), order: g.admitted}
+	t := &Ticket{gate: g, primary: g.primary, epoch: g.reign.Load().epoch, order: g.admitted, next: g.flight}
+	if t.next != nil {
+		t.next.prev = t
+	}
+	g.flight = t
+	return t
 }

@@ -29,7 +29,7 @@ func newGate(t *testing.T, cfg Config) *Gate {
 func openGate(t *testing.T, cfg Config) *Gate {
 	t.Helper()
 	g := newGate(t, cfg)
-	if err := g.Open(alpha); err != nil {
+	if err := g.Open(alpha, forever); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -94,7 +94,7 @@ func TestHeldAreAdmittedInOrderOnTheNewPrimary(t *testing.T) {
 		if err := g.Drain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Open(beta); err != nil {
+		if err := g.Open(beta, forever); err != nil {
 			t.Fatal(err)
 		}
 		late := acquire(t, g)
@@ -149,7 +149,7 @@ func TestDrainFailures(t *testing.T) {
 		want error
 	}{
 		{"context ends", func(*Gate) {}, context.DeadlineExceeded},
-		{"gate is opened", func(g *Gate) { _ = g.Open(alpha) }, ErrOpen},
+		{"gate is opened", func(g *Gate) { _ = g.Open(alpha, forever) }, ErrOpen},
 		{"gate is closed", func(g *Gate) { g.Close() }, ErrClosed},
 	}
 	for _, tt := range tests {
@@ -228,7 +228,7 @@ func TestGivingUpInTheMiddleKeepsTheOrder(t *testing.T) {
 		cancels[2]()
 		cancels[4]()
 		synctest.Wait()
-		if err := g.Open(alpha); err != nil {
+		if err := g.Open(alpha, forever); err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()
@@ -247,7 +247,7 @@ func TestTicketEndsWithItsPrimary(t *testing.T) {
 	if err := g.SetPrimary(beta); !errors.Is(err, ErrOpen) {
 		t.Fatalf("SetPrimary on an open gate: %v, want ErrOpen", err)
 	}
-	if err := g.Open(beta); !errors.Is(err, ErrOpen) {
+	if err := g.Open(beta, forever); !errors.Is(err, ErrOpen) {
 		t.Fatalf("Open with another primary on an open gate: %v, want ErrOpen", err)
 	}
 	g.Hold()
@@ -268,7 +268,7 @@ func TestTicketEndsWithItsPrimary(t *testing.T) {
 		t.Fatal("an invalid ticket still counts until it is released")
 	}
 	ticket.Release()
-	if err := g.Open(beta); err != nil {
+	if err := g.Open(beta, forever); err != nil {
 		t.Fatal(err)
 	}
 	if !acquire(t, g).Valid() {
@@ -294,7 +294,7 @@ func TestIndexMovesNobody(t *testing.T) {
 		t.Error("the new index is not seen through Changed")
 	}
 	g.Hold()
-	if err := g.Open(alpha); err != nil || !ticket.Valid() {
+	if err := g.Open(alpha, forever); err != nil || !ticket.Valid() {
 		t.Fatalf("back again: %v, ticket valid %v", err, ticket.Valid())
 	}
 }
@@ -303,7 +303,7 @@ func TestReopenedWithTheSamePrimaryKeepsTickets(t *testing.T) {
 	g := openGate(t, Config{})
 	ticket := acquire(t, g)
 	g.Hold()
-	if err := g.Open(alpha); err != nil {
+	if err := g.Open(alpha, forever); err != nil {
 		t.Fatal(err)
 	}
 	if !ticket.Valid() {
@@ -333,7 +333,7 @@ func TestNotifyWhileWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if err := g.Open(alpha); err != nil {
+		if err := g.Open(alpha, forever); err != nil {
 			t.Fatal(err)
 		}
 		if ticket := <-done; ticket.Primary() != alpha {
@@ -363,7 +363,7 @@ func TestCloseTurnsEveryoneAway(t *testing.T) {
 		if _, err := g.Acquire(t.Context(), 1); !errors.Is(err, ErrClosed) {
 			t.Errorf("who came later got %v, want ErrClosed", err)
 		}
-		if err := g.Open(alpha); !errors.Is(err, ErrClosed) {
+		if err := g.Open(alpha, forever); !errors.Is(err, ErrClosed) {
 			t.Errorf("Open: %v, want ErrClosed", err)
 		}
 		if err := g.SetPrimary(alpha); !errors.Is(err, ErrClosed) {
@@ -451,13 +451,13 @@ func TestNothingEntersAfterDrain(t *testing.T) {
 		}
 		next := alpha
 		next.Generation = uint64(i + 2)
-		if err := g.Open(next); err != nil {
+		if err := g.Open(next, forever); err != nil {
 			t.Error(err)
 			break
 		}
 	}
 	p, _, _ := g.Current()
-	if err := g.Open(p); err != nil { // a failed round may have left it held
+	if err := g.Open(p, forever); err != nil { // a failed round may have left it held
 		t.Error(err)
 	}
 	close(stop)

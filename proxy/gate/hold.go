@@ -2,8 +2,8 @@
 
 package gate
 
-// admits reports whether a newcomer may pass now. The caller holds g.mu.
-func (g *Gate) admits() bool { return g.open }
+// admits reports whether a newcomer may pass now: the gate is open and the lease lives (R12a). The caller holds g.mu.
+func (g *Gate) admits() bool { return g.open && g.alive() }
 
 // drained reports whether nothing is in flight. The caller holds g.mu.
 func (g *Gate) drained() bool { return g.inFlight == 0 }

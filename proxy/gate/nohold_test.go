@@ -13,7 +13,7 @@ func TestHoldDoesNotHold(t *testing.T) {
 	if _, ok := g.TryAcquire(); ok {
 		t.Fatal("passed without any primary")
 	}
-	if err := g.Open(Primary{Address: "a:1", Generation: 1}); err != nil {
+	if err := g.Open(Primary{Address: "a:1", Generation: 1}, forever); err != nil {
 		t.Fatal(err)
 	}
 	g.Hold()

@@ -3,6 +3,8 @@ package mysql
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/zerokeeper/zero/proxy/gate"
@@ -12,6 +14,8 @@ var (
 	errNoPrimary    = errors.New("it has no writable datasource yet")
 	errGroupUnknown = errors.New("unknown host group")
 	errClientGone   = errors.New("client has gone while its statement was held")
+	// errHeldMeanwhile: the gate was held while a connection was opened.
+	errHeldMeanwhile = errors.New("the host group was held meanwhile")
 )
 
 // Waiting for a server that cannot be reached: between two tries at most so long, and at first so little.
@@ -30,9 +34,10 @@ func (s *session) admit(ctx context.Context, x *exchange) (*backend, error) {
 			return nil, errTransactionLost(s.group.Name, "the server connection ended")
 		}
 		if s.ticket != nil && !s.ticket.Valid() {
-			s.loseBackend()
+			why := whyInvalid(s.ticket)
+			s.loseBackend() // R12d
 			s.release()
-			return nil, errTransactionLost(s.group.Name, errInvalidTicket.Error())
+			return nil, errTransactionLost(s.group.Name, why.Error())
 		}
 		return s.backend, nil
 	}
@@ -49,7 +54,7 @@ func (s *session) admit(ctx context.Context, x *exchange) (*backend, error) {
 		}
 		now := time.Now()
 		if giveUp.IsZero() {
-			giveUp = now.Add(s.srv.cfg.BackendWait)
+			giveUp = now.Add(s.backendWait())
 		}
 		if now.After(giveUp) {
 			return nil, err
@@ -80,7 +85,54 @@ func (s *session) tryAdmit(ctx context.Context, x *exchange) (*backend, error) {
 	if !known {
 		return nil, errNoPrimary
 	}
-	return s.connection(ctx, primary)
+	if s.ticket == nil {
+		return s.connection(ctx, primary)
+	}
+	return s.connectionWhileOpen(ctx, primary)
+}
+
+// connectionWhileOpen is connection for a command with a ticket. Nothing of it was sent: when the gate is held, or the
+// lease ends, it must not keep others waiting for a server that may never answer.
+func (s *session) connectionWhileOpen(ctx context.Context, primary gate.Primary) (*backend, error) {
+	if b := s.backend; b != nil && s.next == nil && b.primary.Same(primary) && quiet(b.nc) {
+		return b, nil
+	}
+	ctx, done, err := s.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for g := s.group.Gate; ; {
+			changed := g.Changed()
+			if now, open, _ := g.Current(); !open || !now.Same(primary) {
+				cancel(errHeldMeanwhile)
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	b, err := s.connection(ctx, primary)
+	if why := context.Cause(ctx); err != nil && why != nil {
+		err = fmt.Errorf("%w: %w", why, err)
+	}
+	cancel(nil)
+	watch.Wait()
+	done()
+	return b, err
+}
+
+// backendWait is how long a statement of which nothing was sent waits for a primary that cannot be reached.
+func (s *session) backendWait() time.Duration {
+	if d := s.srv.cfg.BackendWait; d > 0 {
+		return d
+	}
+	return s.group.Gate.HoldTimeout()
 }
 
 // worthWaiting reports whether what stands in the way of a command may soon be gone.
@@ -238,7 +290,7 @@ func (s *session) unmovable() string {
 
 // open connects to a server, logs in and gives the connection the session's state.
 func (s *session) open(ctx context.Context, primary gate.Primary) (*backend, error) {
-	release, err := s.srv.dialSlot(ctx, primary.Address)
+	release, err := s.srv.dialSlot(ctx, primary.Address, s.backendWait())
 	if err != nil {
 		return nil, err
 	}

@@ -197,7 +197,7 @@ func TestLongDataIsForgottenAfterARefusal(t *testing.T) {
 		t.Fatalf("held: %+v", r)
 	}
 	primary, _, _ := p.gate.Current()
-	if err := p.gate.Open(primary); err != nil {
+	if err := p.gate.Open(primary, forever); err != nil {
 		t.Fatal(err)
 	}
 	c.send(comStmtSendLongData, slices.Concat(u32(id), []byte{0, 0}, []byte("fresh"))...)

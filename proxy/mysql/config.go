@@ -61,7 +61,7 @@ type Config struct {
 	WriteTimeout   time.Duration // for a peer to take what is written to it. Default 60 s
 	AnswerTimeout  time.Duration // for a server to answer a statement. Default 24 h
 	// BackendWait bounds how long a statement of which nothing was sent waits for a primary that cannot be
-	// reached. Default 10 s.
+	// reached. Default: as long as its host group holds statements in a switch.
 	BackendWait time.Duration
 	// SweepInterval is how often open transactions that idle are checked for a server that has gone. Default
 	// 500 ms.
@@ -121,7 +121,6 @@ func (c Config) withDefaults() Config {
 	set(&c.ReadTimeout, time.Minute)
 	set(&c.WriteTimeout, time.Minute)
 	set(&c.AnswerTimeout, 24*time.Hour)
-	set(&c.BackendWait, 10*time.Second)
 	set(&c.SweepInterval, 500*time.Millisecond)
 	set(&c.MaxBufferedBytes, 1<<20)
 	c.MaxBufferedBytes = max(c.MaxBufferedBytes, minBuffered)

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // dialQueue bounds how many connections are being opened to one server. After a switch every session wants one at
@@ -12,8 +13,8 @@ type dialQueue struct {
 	users int // who has a slot or waits for one
 }
 
-// dialSlot waits for a slot at the server's queue, BackendWait at most. release gives it back.
-func (srv *Server) dialSlot(ctx context.Context, address string) (release func(), err error) {
+// dialSlot waits for a slot at the server's queue, wait at most. release gives it back.
+func (srv *Server) dialSlot(ctx context.Context, address string, wait time.Duration) (release func(), err error) {
 	srv.dialMu.Lock()
 	q := srv.dials[address]
 	if q == nil {
@@ -29,7 +30,7 @@ func (srv *Server) dialSlot(ctx context.Context, address string) (release func()
 			delete(srv.dials, address)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, srv.cfg.BackendWait)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	select {
 	case q.slots <- struct{}{}:

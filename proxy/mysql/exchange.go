@@ -62,8 +62,8 @@ func (s *session) perform(b *backend, x *exchange) error {
 // sendCommand sends the client's bytes, or what stands for them.
 func (s *session) sendCommand(b *backend, x *exchange) error {
 	x.seq = x.cmd.seq
-	if s.ticket != nil && !s.ticket.Valid() {
-		return errInvalidTicket
+	if err := s.maySend(); err != nil { // R12b: COMMIT too
+		return err
 	}
 	b.busy = true
 	err := s.sendBytes(b, x)
@@ -93,21 +93,29 @@ func (s *session) sendBytes(b *backend, x *exchange) error {
 	}
 	c.passTo(&b.link)
 	x.cmd.raw = nil
-	seq, err := c.skipPacket(x.cmd.head)
+	seq, err := s.pastPacket(x.cmd.head)
 	if err == nil {
-		err = c.pass()
+		err = swapSides(c.pass())
 	}
 	c.passTo(nil)
 	x.seq = seq
-	return swapSides(err)
+	return err
 }
 
 // send writes to the server and takes note if anything went out.
 func (s *session) send(b *backend, x *exchange, p []byte) error {
 	before := b.written
-	err := b.write(p)
-	x.sent = b.written > before
-	return err
+	for {
+		n := min(len(p), headerSize+maxPayload)
+		err := b.write(p[:n])
+		x.sent = b.written > before
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return err
+		}
+		if err := s.maySend(); err != nil { // R12b
+			return err
+		}
+	}
 }
 
 // concluded does what is due after a complete answer.
@@ -209,15 +217,23 @@ func (s *session) failed(b *backend, x *exchange, err error) (again bool, _ erro
 		s.finishCommand(x.cmd)
 		return false, errors.Join(s.settleTicket(b), s.sendError(x.seq, refused))
 	}
-	valid := s.ticket == nil || s.ticket.Valid()
 	stopped := s.stopped()
+	if errors.Is(err, errLeaseOver) && !x.sent && !x.inTx && x.tries+1 < maxTries {
+		// Nothing of it went out, and the connection is as it was: it waits for the next lease.
+		x.tries++
+		s.release()
+		return true, nil
+	}
 	split := b.split || b.pass() != nil
+	s.mu.Lock()
+	lapsed := s.lapsed
+	s.mu.Unlock()
 	s.loseBackend()
 	defer s.release()
 	s.log.Debug("server connection failed", "address", b.primary.Address, "sent", x.sent, "began", x.began,
 		"in_transaction", x.inTx, "error", err)
 	retry := (stopped == stopNone || stopped == stopDrain) &&
-		(!x.sent && !x.inTx && x.tries+1 < maxTries || valid && !x.began && x.repeatable())
+		(!x.sent && !x.inTx && x.tries+1 < maxTries || !x.began && x.repeatable())
 	if retry {
 		x.tries++
 		s.release()
@@ -228,7 +244,7 @@ func (s *session) failed(b *backend, x *exchange, err error) (again bool, _ erro
 	if split {
 		return false, fmt.Errorf("server connection failed in the middle of a packet: %w", err)
 	}
-	why := failureReason(err, stopped)
+	why := failureReason(err, stopped, lapsed)
 	var e *MySQLError
 	switch {
 	case !x.sent && !x.inTx:
@@ -254,11 +270,15 @@ func (x *exchange) endsTransaction() bool {
 }
 
 // failureReason says in few words why a server connection ended.
-func failureReason(err error, stopped stopReason) string {
+func failureReason(err error, stopped stopReason, lapsed error) string {
 	var timeout net.Error
 	switch {
 	case stopped != stopNone && stopped != stopDrain:
 		return stopped.String()
+	case lapsed != nil:
+		return lapseReason(lapsed)
+	case errors.Is(err, errLeaseOver):
+		return errLeaseOver.Error()
 	case errors.Is(err, errInvalidTicket):
 		return err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -284,7 +284,7 @@ func newProxy(t *testing.T, a string, change ...func(*Config)) *testProxy {
 func (p *testProxy) open(t *testing.T, addr string) {
 	t.Helper()
 	p.gen++
-	if err := p.gate.Open(gate.Primary{Index: int(p.gen), Address: addr, Generation: p.gen}); err != nil {
+	if err := p.gate.Open(gate.Primary{Index: int(p.gen), Address: addr, Generation: p.gen}, forever); err != nil {
 		t.Fatal(err)
 	}
 }

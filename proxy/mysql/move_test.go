@@ -245,7 +245,7 @@ func TestHoldTimeout(t *testing.T) {
 	_, err = c.ExecContext(t.Context(), "INSERT INTO timeouts VALUES (1)")
 	wantError(t, err, codeReadOnly, "host group [main] is not writable: ")
 	primary, _, _ := p.gate.Current()
-	if err := p.gate.Open(primary); err != nil {
+	if err := p.gate.Open(primary, forever); err != nil {
 		t.Fatal(err)
 	}
 	mustExec(t, c, big)
@@ -284,7 +284,7 @@ func TestGroupIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Open(gate.Primary{Address: b.addr, Generation: 9}); err != nil {
+	if err := g.Open(gate.Primary{Address: b.addr, Generation: 9}, forever); err != nil {
 		t.Fatal(err)
 	}
 	p.dir.setGroup(Group{Name: "main", Gate: g})

@@ -8,9 +8,6 @@ import (
 // errKilledUnderway: the server says that it ends the connection, and nothing of an answer.
 var errKilledUnderway = errors.New("connection was killed")
 
-// errInvalidTicket: an answer came, but meanwhile the gate names another primary: it must not be believed.
-var errInvalidTicket = errors.New("the primary was replaced while the statement ran")
-
 const (
 	peekFirst  = 512 // of a result's first packet: an error's message, for the most part
 	peekRow    = 32  // of a row: enough for the packet that ends the rows
@@ -85,7 +82,9 @@ func (s *session) relayEnd(b *backend, x *exchange, h head, parse func([]byte) (
 		return err
 	}
 	if s.ticket != nil && !s.ticket.Valid() {
-		return errInvalidTicket
+		if err := s.mayRelay(b, ok); err != nil { // R12c
+			return err
+		}
 	}
 	if err := s.step(b, x, h); err != nil {
 		return err
@@ -237,13 +236,10 @@ func (s *session) relayInfile(b *backend, x *exchange, request head) error {
 		}
 		h, err := c.peek(0)
 		if err != nil {
-			return swapSides(err)
+			return s.clientFault(err)
 		}
-		if s.ticket != nil && !s.ticket.Valid() {
-			return errInvalidTicket
-		}
-		if x.seq, err = c.skipPacket(h); err != nil {
-			return swapSides(err)
+		if x.seq, err = s.pastPacket(h); err != nil { // R12b: each chunk, and the empty packet that ends them
+			return err
 		}
 		if h.size == 0 {
 			return swapSides(c.pass())

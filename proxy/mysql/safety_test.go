@@ -98,7 +98,7 @@ func TestHeldWriteOfAGoneClientIsNotExecuted(t *testing.T) {
 	eventually(t, "held", func() bool { n, _ := p.gate.Held(); return n == 1 })
 	c.l.nc.Close()
 	primary, _, _ := p.gate.Current()
-	if err := p.gate.Open(primary); err != nil {
+	if err := p.gate.Open(primary, forever); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the session ends", func() bool { return p.Stats().Connections == 0 })
@@ -125,7 +125,7 @@ func TestPrewarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "connected to the new primary before it is opened", func() bool { return on(b) == "1" })
-	if err := p.gate.Open(old); err != nil { // rolled back
+	if err := p.gate.Open(old, forever); err != nil { // rolled back
 		t.Fatal(err)
 	}
 	if r := c.result(); r.err != nil || len(r.rows) != 1 || string(splitRow(r.rows[0])[0]) != "4-"+port(a) {

@@ -173,7 +173,7 @@ func TestKillQuery(t *testing.T) {
 		t.Fatalf("killed while held: %+v", r)
 	}
 	primary, _, _ := p.gate.Current()
-	if err := p.gate.Open(primary); err != nil {
+	if err := p.gate.Open(primary, forever); err != nil {
 		t.Fatal(err)
 	}
 	victim.must("SELECT 1")

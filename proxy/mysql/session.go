@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -35,9 +37,10 @@ type session struct {
 	epochs    uint64 // server connections opened
 	state     sessionState
 	stmts     map[uint32]*stmt
-	lastStmt  uint32   // id given to the latest prepared statement
-	longBytes int      // of all statements' long data
-	next      *backend // opened ahead of a move
+	lastStmt  uint32      // id given to the latest prepared statement
+	longBytes int         // of all statements' long data
+	next      *backend    // opened ahead of a move
+	aborted   *MySQLError // of a transaction that was given up while the session was idle: for the next command
 
 	mu      sync.Mutex
 	user    User
@@ -45,6 +48,8 @@ type session struct {
 	stop    stopReason              // set by others
 	backend *backend                // nil: none open
 	ticket  *gate.Ticket            // nil: nothing in flight
+	lapsed  error                   // why what is in flight was given up, from there to the ticket's release
+	kept    bool                    // an OK is kept until there is a lease again
 	wait    context.CancelCauseFunc // ends a wait for the gate or for a server; nil: not waiting
 }
 
@@ -56,12 +61,11 @@ const (
 	stopDrain               // the proxy shuts down: when no transaction is open
 	stopSevered             // now: what is in flight is given up
 	stopKilled              // now: KILL CONNECTION
-	stopLost                // the server connection ended under an open transaction
 	stopShutdown            // now: the shutdown has run out of time
 )
 
 func (r stopReason) String() string {
-	return [...]string{"none", "shutdown", "severed", "killed", "server connection lost", "shutdown"}[r]
+	return [...]string{"none", "shutdown", "severed", "killed", "shutdown"}[r]
 }
 
 var (
@@ -98,7 +102,11 @@ func (s *session) run(ctx context.Context) {
 	}
 	for {
 		cmd, err := s.nextCommand()
-		if err == nil {
+		switch {
+		case err != nil:
+		case s.aborted != nil:
+			err = s.tellAborted(&cmd)
+		default:
 			err = s.dispatch(ctx, cmd)
 		}
 		if err == nil {
@@ -145,6 +153,8 @@ func (s *session) nextCommand() (command, error) {
 		}
 	} else if r := s.stopped(); r != stopNone && (r != stopDrain || !s.inTransaction()) {
 		return command{}, errStopped
+	} else {
+		s.abandon()
 	}
 	h, err := s.client.peek(0)
 	if err != nil {
@@ -166,30 +176,40 @@ func (s *session) nextCommand() (command, error) {
 	return command{head: h, raw: raw, complete: len(h.data) == h.size && h.size < maxPayload}, nil
 }
 
-// awaitClient waits for the first bytes of a command, or for being stopped.
+// awaitClient waits for the first bytes of a command, or for being stopped. What is given up meanwhile it abandons.
 func (s *session) awaitClient() error {
-	if err := s.client.readWithin(s.srv.cfg.IdleTimeout); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	if s.stop != stopNone && (s.stop != stopDrain || !s.inTransaction()) {
+	for {
+		s.abandon()
+		if err := s.client.readWithin(s.srv.cfg.IdleTimeout); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.stop != stopNone && (s.stop != stopDrain || !s.inTransaction()) {
+			s.mu.Unlock()
+			return errStopped
+		}
+		if s.lapsed != nil {
+			s.mu.Unlock()
+			continue
+		}
+		s.idle = true
 		s.mu.Unlock()
-		return errStopped
+		err := s.client.fill(headerSize)
+		s.mu.Lock()
+		s.idle = false
+		stop, lapsed := s.stop, s.lapsed
+		s.mu.Unlock()
+		switch {
+		case err != nil && stop != stopNone:
+			return errStopped
+		case err != nil && lapsed != nil && errors.Is(err, os.ErrDeadlineExceeded):
+			continue
+		case err != nil:
+			return fmt.Errorf("read command: %w", err)
+		}
+		s.abandon()
+		return nil
 	}
-	s.idle = true
-	s.mu.Unlock()
-	err := s.client.fill(headerSize)
-	s.mu.Lock()
-	s.idle = false
-	stop := s.stop
-	s.mu.Unlock()
-	if err != nil && stop != stopNone {
-		return errStopped
-	}
-	if err != nil {
-		return fmt.Errorf("read command: %w", err)
-	}
-	return nil
 }
 
 // stopped returns why the session is to end, if it is.
@@ -287,6 +307,7 @@ func (s *session) take(t *gate.Ticket) {
 	s.mu.Lock()
 	s.ticket = t
 	s.mu.Unlock()
+	t.Tell(s)
 	s.srv.stats.inFlight.Add(1)
 }
 
@@ -298,6 +319,13 @@ func (s *session) release() {
 	s.mu.Lock()
 	t := s.ticket
 	s.ticket = nil
+	if s.lapsed != nil { // and with it the deadlines that it has set
+		s.lapsed = nil
+		s.client.readBy, s.client.writeBy = time.Time{}, time.Time{}
+		if s.backend != nil {
+			s.backend.readBy = time.Time{}
+		}
+	}
 	s.mu.Unlock()
 	t.Release()
 	s.srv.stats.inFlight.Add(-1)

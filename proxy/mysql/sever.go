@@ -48,11 +48,10 @@ func (srv *Server) sweep() {
 		}
 		for _, s := range srv.all() {
 			s.mu.Lock()
-			lost := s.idle && s.ticket != nil && s.backend != nil && !quiet(s.backend.nc)
-			s.mu.Unlock()
-			if lost {
-				s.end(stopLost)
+			if s.idle && s.ticket != nil && s.lapsed == nil && s.backend != nil && !quiet(s.backend.nc) {
+				s.giveUp(errServerGone)
 			}
+			s.mu.Unlock()
 		}
 	}
 }

@@ -19,6 +19,7 @@ type Stats struct {
 	Reprepared uint64 // prepared statements prepared on another connection
 	HeldOut    uint64 // statements refused because their host group stayed held
 	Unknown    uint64 // statements answered with "outcome unknown"
+	Kept       uint64 // OKs kept because the lease had ended
 	Panics     uint64 // sessions ended by a fault of the proxy
 }
 
@@ -26,7 +27,7 @@ type Stats struct {
 type counters struct {
 	connections, backends, inFlight, held                                        atomic.Int64
 	accepted, refused, denied, queries, errors, moves, retries, heldOut, unknown atomic.Uint64
-	reprepared, panics                                                           atomic.Uint64
+	reprepared, panics, kept                                                     atomic.Uint64
 }
 
 // Stats returns the present figures.
@@ -36,6 +37,6 @@ func (srv *Server) Stats() Stats {
 		Connections: c.connections.Load(), Backends: c.backends.Load(), InFlight: c.inFlight.Load(), Held: c.held.Load(),
 		Accepted: c.accepted.Load(), Refused: c.refused.Load(), Denied: c.denied.Load(), Queries: c.queries.Load(),
 		Errors: c.errors.Load(), Moves: c.moves.Load(), Retries: c.retries.Load(), Reprepared: c.reprepared.Load(),
-		HeldOut: c.heldOut.Load(), Unknown: c.unknown.Load(), Panics: c.panics.Load(),
+		HeldOut: c.heldOut.Load(), Unknown: c.unknown.Load(), Panics: c.panics.Load(), Kept: c.kept.Load(),
 	}
 }

@@ -1,0 +1,7 @@
+//go:build !nolease
+
+package mysql
+
+// leases: an OK is relayed only while the lease lives and the primary is the one that it came from (R12c), and the end
+// of a lease ends what is in flight (R12d).
+const leases = true
