@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -21,7 +22,9 @@ type fakeServer struct {
 	mu   sync.Mutex
 	n    int
 	cmds []string // "connection:command"
-	wg   sync.WaitGroup
+
+	answered atomic.Int64 // commands whose answers were written
+	wg       sync.WaitGroup
 }
 
 // start listens, and stops with the test.
@@ -88,7 +91,9 @@ func (f *fakeServer) serve(nc net.Conn, n int) {
 		if f.answer != nil {
 			p, hangUp = f.answer(n, cmd)
 		}
-		if _ = l.write(p); hangUp {
+		_ = l.write(p)
+		f.answered.Add(1)
+		if hangUp {
 			return
 		}
 	}

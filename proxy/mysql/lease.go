@@ -48,13 +48,13 @@ func (s *session) mayRelay(b *backend, ok okInfo) error {
 	if ok.status&statusInTrans != 0 || s.state.tableLocks || s.state.globalLock {
 		return errLeaseOver
 	}
+	s.keeping(true) // before it waits: the lease's end leaves alone what is kept
+	defer s.keeping(false)
 	ctx, done, err := s.waiting(s.srv.ctx)
 	if err != nil {
 		return errLeaseOver
 	}
 	defer done()
-	s.keeping(true)
-	defer s.keeping(false)
 	s.srv.stats.kept.Add(1)
 	switch err := s.ticket.Await(ctx); {
 	case errors.Is(err, gate.ErrReplaced):
