@@ -36,6 +36,7 @@ type keepers struct {
 	lease    int64
 	seq      uint64 // to answer with instead of the one asked, if not 0
 	asked    []string
+	switches []api.ClusterDatasourcesSwitchRequest
 	beats    []api.ProxyHeartbeatRequest
 	by       []int // who answered them
 	at       []time.Time
@@ -105,6 +106,13 @@ func (k *keepers) answer(i int, req *wire.Request) (*wire.Response, error) {
 	case api.ProxyRegister:
 		k.listed = true
 		return nil, nil
+	case api.ClusterDatasourcesSwitch:
+		var body api.ClusterDatasourcesSwitchRequest
+		if err := json.Unmarshal(req.Body, &body); err != nil {
+			return nil, err
+		}
+		k.switches = append(k.switches, body)
+		return nil, api.Errorf(api.TooFewVotes, "not now")
 	case api.ConfigFetch:
 		return &wire.Response{Data: []byte(k.content), Meta: wire.Meta{{Key: api.MetaConfigID, Value: k.confID}}}, nil
 	case api.ProxyHeartbeat:

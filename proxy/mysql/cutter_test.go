@@ -13,6 +13,13 @@ type cutter struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	wg    sync.WaitGroup
+	ln    net.Listener
+}
+
+// kill makes the target look like a server that was killed: connections end, and new ones are refused.
+func (c *cutter) kill() {
+	c.ln.Close()
+	c.cut()
 }
 
 func newCutter(t *testing.T, target string) *cutter {
@@ -21,7 +28,7 @@ func newCutter(t *testing.T, target string) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{addr: ln.Addr().String()}
+	c := &cutter{addr: ln.Addr().String(), ln: ln}
 	c.wg.Go(func() {
 		for {
 			in, err := ln.Accept()

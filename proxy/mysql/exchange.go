@@ -217,6 +217,9 @@ func (s *session) failed(b *backend, x *exchange, err error) (again bool, _ erro
 		s.finishCommand(x.cmd)
 		return false, errors.Join(s.settleTicket(b), s.sendError(x.seq, refused))
 	}
+	if errors.Is(err, errFenced) {
+		return s.afterFence(x)
+	}
 	stopped := s.stopped()
 	if errors.Is(err, errLeaseOver) && !x.sent && !x.inTx && x.tries+1 < maxTries {
 		// Nothing of it went out, and the connection is as it was: it waits for the next lease.

@@ -3,6 +3,7 @@ package mysql
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // errKilledUnderway: the server says that it ends the connection, and nothing of an answer.
@@ -23,10 +24,11 @@ type exchange struct {
 	read func(s *session, b *backend, x *exchange) error
 
 	tries    int
-	inTx     bool // it was sent inside of a transaction
-	sent     bool // bytes went out to the server
-	began    bool // the answer's first byte came in
-	seq      byte // of the latest packet of the client, or passed on to it
+	fenced   time.Time // when a server first refused it for being read-only
+	inTx     bool      // it was sent inside of a transaction
+	sent     bool      // bytes went out to the server
+	began    bool      // the answer's first byte came in
+	seq      byte      // of the latest packet of the client, or passed on to it
 	results  int
 	last     okInfo
 	err      *MySQLError // the answer's, which ends it
@@ -116,6 +118,17 @@ func (s *session) relayERR(b *backend, x *exchange) error {
 	if first && x.repeatable() && (e.Code == codeConnectionKilled || e.Code == codeServerShutdown || e.Code == codeSessionKilled) {
 		x.began = false
 		return fmt.Errorf("%w: %w", errKilledUnderway, e)
+	}
+	if first && s.waitsForFence(x, e) {
+		// It was refused, not executed: the server is fenced, or not yet unfenced.
+		b.passTo(nil)
+		if _, err := b.skipPacket(h); err != nil {
+			return err
+		}
+		b.settle()
+		b.busy = false
+		x.began = false
+		return fmt.Errorf("%w: %w", errFenced, e)
 	}
 	x.err = e
 	return s.step(b, x, h)
