@@ -184,6 +184,7 @@ func (p *Proxy) newGroup(hg *conf.HostGroup) (*group, error) {
 	if err != nil {
 		return nil, err
 	}
+	// R11: a new gate is held, has no lease, and takes nothing of an earlier run's.
 	gt, err := gate.New(hg.Name, gateConfig(hg.Switch))
 	if err != nil {
 		return nil, err

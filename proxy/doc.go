@@ -6,6 +6,8 @@
 //
 //   - A start is held (rule R11): the configuration on disk serves reads, writes
 //     wait until a keeper says open.
+//   - A group is open only as long as the lease lasts that the last answer which
+//     said so granted, from the sending of its heartbeat (R10).
 //   - Only a proxy that the keepers count writes: one that is not on their list,
 //     or was told to leave it, is held (R5).
 //   - Stamps only rise (R8): an order or a grant with a lower stamp than the

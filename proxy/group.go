@@ -79,7 +79,7 @@ type group struct {
 // admit checks an order's stamp: not below the highest seen (R8), and of a step
 // in which that order is given. The lock is held.
 func (g *group) admit(stamp api.Stamp, steps ...uint8) error {
-	if stamp.Compare(g.state.Stamp) < 0 {
+	if stamp.Compare(g.state.Stamp) < 0 { // R8: stamps only rise
 		return api.Errorf(api.StaleGeneration, "host group %s has seen stamp %s, this order has %s", g.name, g.state.Stamp, stamp)
 	}
 	if !slices.Contains(steps, stamp.Step) {
@@ -94,7 +94,7 @@ func (g *group) named(index int, d api.Datasource) (string, error) {
 	if index < 0 || index >= len(g.write) {
 		return "", api.Errorf(api.IdentityMismatch, "host group %s has no datasource %d here, it has %d", g.name, index, len(g.write))
 	}
-	if d.Address != "" && d.Address != g.write[index] {
+	if d.Address != "" && d.Address != g.write[index] { // R24: names, not positions
 		return "", api.Errorf(api.IdentityMismatch, "datasource %d of host group %s is %s here, not %s: this proxy runs another configuration", index, g.name, g.write[index], d.Address)
 	}
 	return g.write[index], nil
@@ -251,6 +251,7 @@ func (g *group) recoverWriting(stamp api.Stamp, req api.RecoverWritingProxyDatas
 // nothing for it (R4). The lock is held.
 func (g *group) open(until lease.Instant) error {
 	_, wasOpen, _ := g.gate.Current()
+	// R4: only an open grant comes here with a lease; until is this group's alone.
 	switch err := g.gate.Open(g.state.Current.primary(), until); {
 	case errors.Is(err, gate.ErrLeaseOver):
 		g.poke()
@@ -272,7 +273,7 @@ func (g *group) open(until lease.Instant) error {
 func (g *group) grant(grant api.Grant, until lease.Instant) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if grant.Stamp.Compare(g.state.Stamp) < 0 {
+	if grant.Stamp.Compare(g.state.Stamp) < 0 { // R8: stamps only rise
 		return nil
 	}
 	foreign := !slices.Contains(g.write, grant.Primary.Address)

@@ -13,6 +13,7 @@ type collector struct {
 	server *mysql.Server
 
 	open, inFlight, held *prometheus.Desc
+	lease                *prometheus.Desc
 	connections, silence *prometheus.Desc
 }
 
@@ -23,6 +24,7 @@ func registerMetrics(registry *prometheus.Registry, p *proxy.Proxy, s *mysql.Ser
 		open:        prometheus.NewDesc("zero_proxy_group_open", "1 when writes of the host group are admitted.", []string{"host_group", "primary"}, nil),
 		inFlight:    prometheus.NewDesc("zero_proxy_group_in_flight", "Writes and transactions of the host group under way.", group, nil),
 		held:        prometheus.NewDesc("zero_proxy_group_held", "Writes and transactions of the host group that wait.", group, nil),
+		lease:       prometheus.NewDesc("zero_proxy_group_lease_seconds", "What is left of the lease of the host group; 0: none, writes wait.", group, nil),
 		connections: prometheus.NewDesc("zero_proxy_client_connections", "Clients that are connected.", nil, nil),
 		silence:     prometheus.NewDesc("zero_proxy_keeper_silence_seconds", "Time since a keeper answered a heartbeat of this proxy.", nil, nil),
 	})
@@ -30,7 +32,7 @@ func registerMetrics(registry *prometheus.Registry, p *proxy.Proxy, s *mysql.Ser
 
 // Describe names the metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.inFlight, c.held, c.connections, c.silence} {
+	for _, d := range []*prometheus.Desc{c.open, c.inFlight, c.held, c.lease, c.connections, c.silence} {
 		out <- d
 	}
 }
@@ -45,6 +47,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, open, g.Name, g.Primary)
 		out <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(g.InFlight), g.Name)
 		out <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(g.Held), g.Name)
+		out <- prometheus.MustNewConstMetric(c.lease, prometheus.GaugeValue, g.Lease.Seconds(), g.Name)
 	}
 	out <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(c.server.Stats().Connections))
 	out <- prometheus.MustNewConstMetric(c.silence, prometheus.GaugeValue, c.proxy.Silence().Seconds())

@@ -12,6 +12,9 @@
 //     Drain returns nil, nothing was in flight and nothing could enter at that moment.
 //   - Whoever waits is admitted in the order of arrival, before anyone who comes later, and in one critical
 //     section with the opening itself.
+//   - A gate is open until its lease ends, and not a moment longer (R10, R12): then nobody enters, tickets are not
+//     valid, and whoever has something in flight is told (R12d). A new lease of the same primary makes tickets valid
+//     again; another primary never does.
 //   - Waiting is bounded three ways: by time, by the number of those who wait, and by the bytes they keep in
 //     memory.
 //   - A ticket is bound to the primary that it was issued for. Once the gate names another primary, the ticket

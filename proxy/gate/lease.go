@@ -83,7 +83,7 @@ func (g *Gate) lapse() {
 	}
 	ended := g.holders()
 	g.mu.Unlock()
-	tell(ended, ErrLeaseOver) // R12d
+	tell(ended, ErrLeaseOver) // R12d: what is open or running ends
 }
 
 // Sever gives up what is in flight: its holders are told. It does not wait; Drain does.

@@ -15,8 +15,10 @@
 //     the result was relayed and the server has said that no transaction is open.
 //   - No statement that may write is sent twice. A command is started anew only if no byte of it went out, or if it
 //     changes nothing outside of its connection, was not in a transaction, and no byte of an answer came back.
-//   - The packet that acknowledges a write is passed on only while the gate still names the primary that it came
-//     from; else the client is told that the outcome is unknown.
+//   - The packet that acknowledges a write is passed on only while the lease lives and the gate still names the
+//     primary that it came from (R12c); else it is kept until they do again, or the client is told that the outcome
+//     is unknown.
+//   - The end of a lease ends open transactions and running writes (R12d).
 //   - Packets of an answer are passed on as they came, but for the statement id in the answer to a prepare.
 //   - Whatever a peer sends is bounded before memory is taken for it.
 //

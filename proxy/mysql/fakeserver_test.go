@@ -28,7 +28,7 @@ type fakeServer struct {
 }
 
 // start listens, and stops with the test.
-func (f *fakeServer) start(t *testing.T) *fakeServer {
+func (f *fakeServer) start(t testing.TB) *fakeServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -22,6 +22,7 @@ var (
 // maySend is asked before each packet to the primary that belongs to a write or a transaction: its ticket must be valid
 // (R12b).
 func (s *session) maySend() error {
+	// R12b: the lease lives and the primary is the one that the ticket is for.
 	if s.ticket == nil || s.ticket.Valid() {
 		return nil
 	}
@@ -48,6 +49,7 @@ func (s *session) mayRelay(b *backend, ok okInfo) error {
 	if ok.status&statusInTrans != 0 || s.state.tableLocks || s.state.globalLock {
 		return errLeaseOver
 	}
+	// R12c: neither relayed nor given up yet.
 	s.keeping(true) // before it waits: the lease's end leaves alone what is kept
 	defer s.keeping(false)
 	ctx, done, err := s.waiting(s.srv.ctx)
@@ -100,7 +102,7 @@ func (s *session) giveUp(why error) {
 	if s.backend == nil {
 		return
 	}
-	switch nc := s.backend.nc; {
+	switch nc := s.backend.nc; { // R12d: nothing of it goes on at the server
 	case !s.idle && over && peekSocket(nc) == peekData:
 		_ = nc.SetReadDeadline(time.Now().Add(answerGrace))
 	default:

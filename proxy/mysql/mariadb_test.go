@@ -235,7 +235,7 @@ type testProxy struct {
 }
 
 // newProxy starts a proxy in front of a, open, and sees to its end.
-func newProxy(t *testing.T, a string, change ...func(*Config)) *testProxy {
+func newProxy(t testing.TB, a string, change ...func(*Config)) *testProxy {
 	t.Helper()
 	g, err := gate.New("main", gate.Config{})
 	if err != nil {
@@ -281,7 +281,7 @@ func newProxy(t *testing.T, a string, change ...func(*Config)) *testProxy {
 }
 
 // open makes addr the primary, of a new generation.
-func (p *testProxy) open(t *testing.T, addr string) {
+func (p *testProxy) open(t testing.TB, addr string) {
 	t.Helper()
 	p.gen++
 	if err := p.gate.Open(gate.Primary{Index: int(p.gen), Address: addr, Generation: p.gen}, forever); err != nil {
