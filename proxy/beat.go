@@ -105,10 +105,18 @@ func (p *Proxy) obey(ctx context.Context, link Link, life uint64, sent lease.Ins
 	if !p.counted(life, answer.Status) {
 		return nil
 	}
-	var errs []error
+	err := p.take(sent, answer) // before the configuration: a lease must not wait for it
 	if answer.ConfVersion != "" && p.wants(answer.ConfVersion) {
-		errs = append(errs, p.fetch(ctx, link))
+		fetched := p.fetch(ctx, link)
+		err = errors.Join(fetched, p.take(sent, answer)) // of groups that are new
 	}
+	p.becomeUp(life)
+	return err
+}
+
+// take takes over the grants of an answer.
+func (p *Proxy) take(sent lease.Instant, answer api.HeartbeatAnswer) error {
+	var errs []error
 	for _, grant := range answer.Grants {
 		g, err := p.group(grant.HostGroup)
 		if err != nil {
@@ -116,7 +124,6 @@ func (p *Proxy) obey(ctx context.Context, link Link, life uint64, sent lease.Ins
 		}
 		errs = append(errs, g.grant(grant, leaseUntil(sent, answer)))
 	}
-	p.becomeUp(life)
 	return errors.Join(errs...)
 }
 

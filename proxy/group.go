@@ -73,6 +73,7 @@ type group struct {
 	mu           sync.Mutex // held while an order or a grant is carried out, except while it drains
 	write        []string   // addresses of the live configuration, by index
 	drainTimeout time.Duration
+	autoFailover bool // failovers may be asked for
 	state        groupState
 }
 
@@ -114,21 +115,20 @@ func (g *group) keep(next groupState) error {
 
 // stopWriting holds new writes and transactions and answers when none is in
 // flight. When the drain's time is over it says how many are left; the group
-// stays held, until the switch is rolled back or a grant opens it. failed: the
-// datasource does not answer this proxy's probes; then what is in flight is
-// severed (R12a).
-func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest, failed bool) error {
+// stays held, until the switch is rolled back or a grant opens it. sever: it is a
+// failover, or the datasource does not answer this proxy's probes; then what is in
+// flight is severed (R12a).
+func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest, sever bool) error {
 	timeout, err := g.beginStop(stamp, req)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if failed {
-		// The primary does not answer this proxy: nothing that is in flight will end well. Waiting for it would only
-		// make the failover late.
+	if sever {
+		// Nothing that is in flight will end well; waiting for it would only make the failover late.
 		if n := g.gate.Sever(); n > 0 {
-			g.log.Warn("severed what was in flight to a datasource that does not answer", "group", g.name, "count", n)
+			g.log.Warn("severed what was in flight to a datasource that failed", "group", g.name, "count", n)
 		}
 	}
 	if err := g.gate.Drain(ctx); err != nil {
@@ -317,7 +317,7 @@ func (g *group) stop(why string) {
 func (g *group) configure(hg *conf.HostGroup) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.write, g.drainTimeout = hg.Addresses(), hg.Switch.DrainTimeout
+	g.write, g.drainTimeout, g.autoFailover = hg.Addresses(), hg.Switch.DrainTimeout, hg.Switch.AutoFailover
 	err := g.gate.Configure(gateConfig(hg.Switch))
 	if known := g.state.known(); known && !slices.Contains(g.write, g.state.Current.Address) {
 		g.hold("reason", "the configuration has no "+g.state.Current.Address)

@@ -70,7 +70,7 @@ func (p *Proxy) StopWritingProxyDatasourceProcessor(ctx context.Context, req *wi
 	if err != nil {
 		return nil, err
 	}
-	return nil, g.stopWriting(ctx, stamp, body, p.failing(g))
+	return nil, g.stopWriting(ctx, stamp, body, body.Sever || p.failing(g))
 }
 
 // SwitchProxyDatasourceProcessor points the held group at the new primary.

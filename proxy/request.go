@@ -57,13 +57,13 @@ func (p *Proxy) request(ctx context.Context, g *group, found probeResult) {
 }
 
 // requestable is the index of the writable datasource if a failover away from it
-// may be asked for: it is known, no switch is under way as far as is known here,
+// may be asked for: the configuration allows it, it is known, no switch is under way as far as is known here,
 // and there is another one. Else -1.
 func (g *group) requestable(address string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	step := g.state.Stamp.Step
-	if g.state.Current.Address != address || len(g.write) < 2 || step != api.StepIdle && step != api.StepRequested {
+	if !g.autoFailover || g.state.Current.Address != address || len(g.write) < 2 || step != api.StepIdle && step != api.StepRequested {
 		return -1
 	}
 	for i, a := range g.write {

@@ -60,6 +60,7 @@ func TestNoRequest(t *testing.T) {
 		{"open", docAB, grant(stamp(1, api.StepIdle), 0, 1, addrB, true), 1},
 		{"a switch is requested", docAB, grant(stamp(2, api.StepRequested), 0, 0, addrA, true), 0},
 		{"a switch is under way", docAB, grant(stamp(2, api.StepStopping), 0, 0, addrA, false), -1},
+		{"not allowed", strings.Replace(docAB, "auto_failover: true", "auto_failover: false", 1), grant(stamp(1, api.StepIdle), 0, 0, addrA, true), -1},
 		{"nothing to switch to", document("", "orders "+addrA), grant(stamp(1, api.StepIdle), 0, 0, addrA, true), -1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -170,3 +171,15 @@ func TestFailedPrimaryIsNotDrained(t *testing.T) {
 type releaser struct{}
 
 func (releaser) TicketEnded(t *gate.Ticket, _ error) { t.Release() }
+
+// TestFailoverSevers what is in flight, whatever this proxy's probes say (R12a).
+func TestFailoverSevers(t *testing.T) {
+	r := newRig(t)
+	ok(t, r.push("1.0.0", strings.Replace(docAB, "drain_timeout: 50ms", "drain_timeout: 30s", 1)))
+	ok(t, r.hear(grant(stamp(1, api.StepIdle), 0, 0, addrA, true)))
+	g, _ := r.LookupGroup("orders")
+	ticket, _ := g.Gate.TryAcquire()
+	ticket.Tell(releaser{})
+	ok(t, r.give(stamp(2, api.StepStopping), api.StopWritingProxyDatasource,
+		api.StopWritingProxyDatasourceRequest{HostGroup: "orders", Index: 0, Primary: api.Datasource{Address: addrA}, Sever: true}))
+}

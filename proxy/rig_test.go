@@ -37,7 +37,7 @@ func document(more string, groups ...string) string {
 		name, write, _ := strings.Cut(g, " ")
 		fmt.Fprintf(&b, "  - name: %s\n    write: \"%s\"\n", name, strings.ReplaceAll(write, " ", ","))
 	}
-	b.WriteString("switch:\n  drain_timeout: 50ms\n  backend_ping_interval: 50ms\n  backend_ping_count: 2\n" + more)
+	b.WriteString("switch:\n  auto_failover: true\n  drain_timeout: 50ms\n  backend_ping_interval: 50ms\n  backend_ping_count: 2\n" + more)
 	return b.String()
 }
 
