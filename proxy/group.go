@@ -123,7 +123,8 @@ func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWr
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	bound := drainBound(timeout, lease.Until(g.gate.Until()))
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	if sever {
 		// Nothing that is in flight will end well; waiting for it would only make the failover late.
@@ -132,10 +133,21 @@ func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWr
 		}
 	}
 	if err := g.gate.Drain(ctx); err != nil {
-		return api.Errorf(api.DrainTimeout, "%v (switch.drain_timeout is %s)", err, timeout)
+		return api.Errorf(api.DrainTimeout, "%v after %s (switch.drain_timeout is %s, and the lease must outlast the way back)", err, bound.Round(time.Millisecond), timeout)
 	}
 	g.log.Info("writing stopped", "group", g.name, "stamp", stamp)
 	return nil
+}
+
+// wayBack is what is left of a lease when a drain is given up: the switch is
+// rolled back and the lease renewed before it ends, so that what did not end in
+// time goes on unharmed. A held group's lease is not renewed (R4).
+const wayBack = 600 * time.Millisecond
+
+// drainBound is how long a drain may take: what the configuration says, but not
+// into the way back.
+func drainBound(configured, left time.Duration) time.Duration {
+	return max(min(configured, left-wayBack), 0)
 }
 
 func (g *group) beginStop(stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) (time.Duration, error) {

@@ -244,14 +244,20 @@ func (d *held) commit(t *testing.T, ctx context.Context) {
 // the held writes were done once, and nothing is lost.
 func (d *held) verify(t *testing.T, ctx context.Context) {
 	t.Helper()
+	d.verifyAt(t, ctx, 0)
+}
+
+// verifyAt is verify when the primary is to be another.
+func (d *held) verifyAt(t *testing.T, ctx context.Context, writable int) {
+	t.Helper()
 	d.wg.Wait()
 	for _, err := range d.errs {
 		t.Errorf("a held write: %v", err)
 	}
 	d.commit(t, ctx)
 	do(t, ctx, d.open, insert(d.note))
-	if g := d.scene.group(t, ctx); g.Writable != 0 || g.OpenSwitch != "" || g.LastSwitch != d.id {
-		t.Errorf("the group after the rollback: %+v", g)
+	if g := d.scene.group(t, ctx); g.Writable != writable || g.OpenSwitch != "" || g.LastSwitch != d.id {
+		t.Errorf("the group after the switch, whose writable should be %d: %+v", writable, g)
 	}
 	d.scene.noted(t, ctx, d.note, heldWriters+3)
 }

@@ -131,7 +131,6 @@ func (m *Maria) args() []string {
 		"--read-only=1", "--skip-slave-start", "--slave-net-timeout=4",
 		"--slave-parallel-threads=4", "--slave-parallel-mode=optimistic",
 		"--rpl-semi-sync-master-wait-point=AFTER_SYNC", "--rpl-semi-sync-master-timeout=86400000", // milliseconds
-		"--rpl-semi-sync-slave-enabled=1",
 		"--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=" + mariaLogSize,
 		"--performance-schema=0", "--character-set-server=utf8mb4",
 	}
