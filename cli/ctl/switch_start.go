@@ -22,22 +22,30 @@ type startFlags struct {
 	group, reason string
 	to, from      int
 	noWait        bool
+	failover      bool
+	policy        string
 	wait          time.Duration
 }
 
 func (a *app) switchStartCommand() *cobra.Command {
 	f := startFlags{wait: 5 * time.Minute}
 	cmd := &cobra.Command{
-		Use: "start --group NAME --to INDEX --reason TEXT", Short: "Move the primary of a host group to another datasource", Args: cobra.NoArgs,
+		Use: "start --group NAME [--to INDEX] --reason TEXT", Short: "Move the primary of a host group to another datasource", Args: cobra.NoArgs,
 		Long: `Asks for a planned switch and shows each step as it happens, until it is done (exit
 code 0) or rolled back (1, with the reason). Proxies hold writes meanwhile; clients
 see a pause, not an error.
 
+With --failover the primary is taken to be lost: nothing is asked of it, and the
+replica that received most takes its place unless --to names one. What a lossless
+group cannot show to be complete is refused; --policy available promotes the best
+and records what may be missing.
+
 Ctrl-C ends the watching, not the switch: "zeroctl switch abort" does that.`,
 		Example: `  zeroctl switch start --group orders --to 1 --reason "kernel update of db1"
-  zeroctl switch start --group orders --from 0 --to 1 --reason "drill" -o json`,
+  zeroctl switch start --group orders --from 0 --to 1 --reason "drill" -o json
+  zeroctl switch start --group orders --failover --reason "db1 burns"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.switchStart(cmd.Context(), f, cmd.Flags().Changed("from"))
+			return a.switchStart(cmd.Context(), f, cmd.Flags().Changed("from"), cmd.Flags().Changed("to"))
 		},
 	}
 	flags := cmd.Flags()
@@ -47,13 +55,18 @@ Ctrl-C ends the watching, not the switch: "zeroctl switch abort" does that.`,
 	flags.StringVar(&f.reason, "reason", "", "why; it is kept")
 	flags.BoolVar(&f.noWait, "no-wait", false, "return when the switch was accepted")
 	flags.DurationVar(&f.wait, "wait", f.wait, "how long to watch the switch; it goes on after that")
-	require(cmd, "group", "to", "reason")
+	flags.BoolVar(&f.failover, "failover", false, "the primary is lost: do not ask it")
+	flags.StringVar(&f.policy, "policy", "", "of this failover, instead of the group's: lossless or available")
+	require(cmd, "group", "reason")
 	a.complete(cmd, "group", a.groupNames)
 	return cmd
 }
 
-func (a *app) switchStart(ctx context.Context, f startFlags, fromGiven bool) error {
-	request := api.SwitchStartRequest{HostGroup: f.group, ToIndex: f.to, Reason: f.reason}
+func (a *app) switchStart(ctx context.Context, f startFlags, fromGiven, toGiven bool) error {
+	request := api.SwitchStartRequest{HostGroup: f.group, ToIndex: f.to, Reason: f.reason, Policy: f.policy}
+	if f.failover {
+		request.Kind = api.KindFailover
+	}
 	if fromGiven {
 		request.FromIndex = &f.from
 	}
@@ -62,10 +75,19 @@ func (a *app) switchStart(ctx context.Context, f startFlags, fromGiven bool) err
 		return usage("--group is empty")
 	case f.reason == "":
 		return usage("--reason is empty: say why, it is kept")
+	case !toGiven && !f.failover:
+		return usage("--to is missing: the index of the new primary; only with --failover may the keepers choose")
+	case f.policy != "" && !f.failover:
+		return usage("--policy is for --failover")
+	case f.policy != "" && f.policy != api.PolicyLossless && f.policy != api.PolicyAvailable:
+		return usage("--policy %q: want %s or %s", f.policy, api.PolicyLossless, api.PolicyAvailable)
 	case f.to < 0 || f.from < 0:
 		return usage("--to and --from are indexes: 0, 1, …")
 	case f.wait <= 0:
 		return usage("--wait must be above 0; --no-wait does not wait")
+	}
+	if !toGiven {
+		request.ToIndex = api.AnyIndex
 	}
 	var started api.SwitchStarted
 	if err := a.write(ctx, 0, api.SwitchStart, request, &started); err != nil {

@@ -71,10 +71,20 @@ func switchText(t *text, s *api.Switch) {
 	if s.BlackoutMS > 0 {
 		blackout = millis(s.BlackoutMS) + " without writes, from stopping to recovering"
 	}
+	fenced := ""
+	switch s.Fenced {
+	case api.FencedConfirmed:
+		fenced = "its agent confirmed that it is read-only"
+	case api.FencedDead:
+		fenced = "its agent confirmed that the server's process is gone"
+	case api.LeaseOut:
+		fenced = "not reached: its lease must be over"
+	}
 	t.Fields("switch", s.ID, "group", s.HostGroup, "cluster", s.Cluster,
 		"kind", s.Kind, "requested by", s.RequestedBy, "reason", s.Reason,
 		"from", place(s.FromIndex, s.From), "to", place(s.ToIndex, s.To),
-		"generation", fmt.Sprint(s.Generation), "state", s.State,
+		"generation", fmt.Sprint(s.Generation), "supersedes", s.Supersedes, "policy", s.Policy, "state", s.State,
+		"old primary", fenced, "may be lost", s.MayBeLost,
 		"took", millis(s.TotalMS), "blackout", blackout)
 	t.Title("STEPS (UTC)")
 	stepTable(t, s.Steps)
@@ -88,6 +98,26 @@ func switchText(t *text, s *api.Switch) {
 		if len(s.Votes) > 0 {
 			voteTable(t, s.Votes)
 		}
+	}
+	if len(s.Proxies) > 0 {
+		t.Title("PROXIES")
+		rows := make([][]any, 0, len(s.Proxies))
+		for _, p := range s.Proxies {
+			rows = append(rows, []any{p.Proxy, p.How, p.Note})
+		}
+		t.Table([]string{"PROXY", "WRITES NO MORE", "NOTE"}, rows)
+	}
+	if len(s.Replicas) > 0 {
+		t.Title("WHAT THE REPLICAS HAD RECEIVED")
+		rows := make([][]any, 0, len(s.Replicas))
+		for _, r := range s.Replicas {
+			stopped := cell{"no", bad}
+			if r.Stopped {
+				stopped = cell{"yes", good}
+			}
+			rows = append(rows, []any{r.Address, stopped, r.Received, r.Note})
+		}
+		t.Table([]string{"REPLICA", "RECEIVES NO MORE", "GTID", "NOTE"}, rows)
 	}
 	if s.Position != nil {
 		t.Title("WHERE THE OLD PRIMARY STOPPED")
