@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -46,6 +47,7 @@ type Agent struct {
 	trouble  error             // why the server could not be asked
 	identity string            // of the server, as last seen
 	alarm    string            // what needs a person, by the level
+	unfit    string            // the same, when it keeps this server from becoming the primary
 	warnings map[string]string // what else does
 	pid      int               // of the server's process, 0: not known
 	dead     bool              // the process is gone
@@ -167,6 +169,7 @@ func (a *Agent) remember(m memory) error {
 func (a *Agent) setAlarm(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.unfit = ""
 	if text == a.alarm {
 		return
 	}
@@ -176,6 +179,18 @@ func (a *Agent) setAlarm(text string) {
 		a.log.Info("alarm is over", "datasource", a.db.Address())
 	}
 }
+
+// setUnfit is an alarm for which this server cannot become the primary, whatever
+// happens to the one that is.
+func (a *Agent) setUnfit(text string) {
+	a.setAlarm(text)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unfit = text
+}
+
+// unfitness is why this server cannot become the primary. The caller holds a.mu.
+func (a *Agent) unfitness() string { return cmp.Or(a.unfit, a.warnings[warnErrants]) }
 
 // ask asks the server what it is, and keeps the answer for heartbeats, unless an
 // action overtook it.
@@ -246,14 +261,14 @@ func roleOf(s mysql.State) string {
 // answer is what the keepers are told of the server.
 func (a *Agent) answer(s mysql.State, binlog *api.Binlog) api.AgentState {
 	a.mu.Lock()
-	m, alarm, identity, dead := a.notes.memory, a.alarms(), a.identity, a.dead
+	m, alarm, unfit, identity, dead := a.notes.memory, a.alarms(), a.unfitness(), a.identity, a.dead
 	a.mu.Unlock()
 	if identity == "" {
 		identity = m.ServerID
 	}
 	answer := api.AgentState{
 		Address: a.db.Address(), Incarnation: a.incarnation, ServerID: identity, Version: s.Version, ReadOnly: s.ReadOnly, Role: roleOf(s),
-		LagSeconds: -1, Prepared: m.Prepared, Stamp: m.Stamp, Alarm: alarm, SemiSync: semiSync(s.SemiSync), Binlog: binlog,
+		LagSeconds: -1, Prepared: m.Prepared, Stamp: m.Stamp, Alarm: alarm, Unfit: unfit, SemiSync: semiSync(s.SemiSync), Binlog: binlog,
 		Alive: s.Reachable && !dead, Dead: dead, Applied: s.GTIDSlavePos,
 	}
 	if r := s.Replication; r != nil {

@@ -161,7 +161,7 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 	m, s := a.notes.memory, a.state
 	beat := api.AgentHeartbeatRequest{
 		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version,
-		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(),
+		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
 		Dead: a.dead, HeardMS: -1, LagMS: -1, Applied: s.GTIDSlavePos,
 	}
 	if beat.ServerID == "" {

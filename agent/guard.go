@@ -103,11 +103,14 @@ func (a *Agent) takeAway(ctx context.Context) {
 	done := make(chan error, 1)
 	fence := func() { done <- a.db.SetReadOnly(ctx) } // R15: without a statement limit
 	go fence()
-	running := true
+	running, again := true, false
 	defer func() {
 		cancel()
 		if running {
 			<-done
+		}
+		if again { // the statement may have taken effect all the same: the level undoes it
+			poke(a.look)
 		}
 	}()
 	var failure error
@@ -136,7 +139,7 @@ func (a *Agent) takeAway(ctx context.Context) {
 			return
 		}
 		if is, _, _ := a.lease.overdue(); !is {
-			poke(a.look) // the statement may take effect all the same
+			again = true
 			return
 		}
 		if lease.Now() >= killAt && !a.spare(failure) {

@@ -33,6 +33,7 @@ const (
 type verdict struct {
 	do    deed
 	alarm string // what needs a person; empty when nothing does
+	unfit bool   // the alarm keeps this server from becoming the primary
 	quiet bool   // the alarm stays what it was: nothing can be said now
 }
 
@@ -69,9 +70,9 @@ func (m memory) asReplica(grant api.Grant, s mysql.State) verdict {
 		}
 		return verdict{}
 	case r == nil && (grant.Committed == 0 || s.GTIDBinlogState == "" && s.GTIDSlavePos == ""):
-		return verdict{alarm: fmt.Sprintf("this server does not replicate from %s, and nothing shows that it ever had the group's data: clone it, or set replication up", primary)}
+		return verdict{unfit: true, alarm: fmt.Sprintf("this server does not replicate from %s, and nothing shows that it ever had the group's data: clone it, or set replication up", primary)}
 	case r != nil && r.Source() != primary && grant.Committed == 0:
-		return verdict{alarm: fmt.Sprintf("this server replicates from %s, but %s is writable", r.Source(), primary)}
+		return verdict{unfit: true, alarm: fmt.Sprintf("this server replicates from %s, but %s is writable", r.Source(), primary)}
 	}
 	return verdict{do: follow}
 }
@@ -158,7 +159,11 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 	if v.do == nothing {
 		wait.ended(nil)
 		if !v.quiet {
-			a.setAlarm(v.alarm)
+			if v.unfit {
+				a.setUnfit(v.alarm)
+			} else {
+				a.setAlarm(v.alarm)
+			}
 		}
 		return nil
 	}
@@ -245,7 +250,11 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 	switch {
 	case context.Cause(yielding) == errGaveWay:
 	case err != nil:
-		a.setAlarm(wrong + ": " + err.Error() + remedy(err))
+		if alarm := wrong + ": " + err.Error() + remedy(err); errors.Is(err, mysql.ErrErrant) || errors.Is(err, mysql.ErrPurged) {
+			a.setUnfit(alarm)
+		} else {
+			a.setAlarm(alarm)
+		}
 	default:
 		a.acted(now)
 		a.setAlarm("")

@@ -87,8 +87,8 @@ func (k *Keeper) contenders(g *fsm.HostGroup) []contender {
 			c.excluded = "its server does not answer"
 		case slices.Contains(g.Settings.Never, address):
 			c.excluded = "it is in never"
-		case beat.Alarm != "":
-			c.excluded = beat.Alarm
+		case beat.Unfit != "": // not any alarm: that it does not receive is why it is asked
+			c.excluded = beat.Unfit
 		}
 		list = append(list, c)
 	}

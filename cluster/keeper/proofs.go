@@ -2,9 +2,11 @@ package keeper
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 )
 
@@ -55,10 +57,11 @@ func (p *proofs) begin() *proof {
 // proveLeadership serves the heartbeats of one term. An entry is written only
 // when one waits, and at most one per half of a heartbeat's interval: those that
 // are answered together come again together, a moment apart, for which the first
-// is made to wait.
+// is made to wait. Nobody is while leases are about to end, at the start of a term,
+// and while clients are held by a switch.
 func (k *Keeper) proveLeadership(ctx context.Context) {
 	gap, gather := k.cfg.HeartbeatInterval/2, k.cfg.HeartbeatInterval/80
-	var last time.Time
+	began, last := time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -68,7 +71,11 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 			return
 		case <-k.proofs.kick:
 		}
-		pause(ctx, max(gather, gap-time.Since(last)))
+		wait := gather
+		if time.Since(began) > k.times.Lease && !k.switching() {
+			wait = max(gather, gap-time.Since(last))
+		}
+		pause(ctx, wait)
 		last = time.Now()
 		mine := k.proofs.begin()
 		attempt, cancel := context.WithTimeout(ctx, k.times.Lease)
@@ -76,4 +83,9 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 		cancel()
 		close(mine.done)
 	}
+}
+
+// switching reports whether a switch is open.
+func (k *Keeper) switching() bool {
+	return slices.ContainsFunc(k.cfg.Store.State().Groups(), func(g *fsm.HostGroup) bool { return g.OpenSwitch != "" })
 }

@@ -187,8 +187,8 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 		c.excluded = "its agent was restarted since it was prepared"
 	case state.Dead:
 		c.excluded = "its server is dead"
-	case state.Alarm != "":
-		c.excluded = state.Alarm
+	case state.Unfit != "":
+		c.excluded = state.Unfit
 	}
 	row.Note = c.excluded
 	return row, c

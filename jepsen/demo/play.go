@@ -17,6 +17,7 @@ import (
 // The shape of the load and of the play.
 const (
 	connections = 8                     // to each proxy
+	clients     = 2 * connections       // to both
 	every       = 40 * time.Millisecond // between two writes of a connection
 	steady      = 10 * time.Second      // before each event: what is normal
 	between     = 3 * time.Second       // before each of many switches
@@ -36,6 +37,7 @@ type demo struct {
 
 	switches int // how many to measure, instead of the play; 0: play
 	primary  int // index of the server that is the primary at the end
+	dead     *fleet.Maria
 }
 
 // say tells what happens.
@@ -46,7 +48,7 @@ func (d *demo) say(format string, args ...any) {
 // play runs the scenes and makes the report.
 func (d *demo) play(ctx context.Context) (*report, error) {
 	var err error
-	if d.stage, err = stage.Set(ctx, d.fleet, stage.Config{Say: d.say}); err != nil {
+	if d.stage, err = stage.Set(ctx, d.fleet, stage.Config{Say: d.say, Switch: []string{"  auto_failover: true"}}); err != nil {
 		return nil, err
 	}
 	if err := d.startLoad(ctx); err != nil {
@@ -64,6 +66,7 @@ func (d *demo) play(ctx context.Context) (*report, error) {
 		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 1, steady) },
 		d.killLeader,
 		func(ctx context.Context, r *report) error { return d.plannedSwitch(ctx, r, 0, steady) },
+		d.killPrimary,
 	} {
 		if err := wait(ctx, steady); err != nil {
 			return nil, err
@@ -73,7 +76,10 @@ func (d *demo) play(ctx context.Context) (*report, error) {
 		}
 	}
 	d.load.Stop()
-	return r, d.examine(ctx, r)
+	if err := d.examine(ctx, r); err != nil {
+		return r, err
+	}
+	return r, d.rejoin(ctx)
 }
 
 // manySwitches measures: planned switches there and back, as many as were asked
@@ -202,6 +208,9 @@ func (d *demo) examine(ctx context.Context, r *report) error {
 		return err
 	}
 	for _, server := range d.stage.Servers {
+		if server == d.dead {
+			continue
+		}
 		loss, err := d.load.Examine(ctx, server.DB(), stage.Database)
 		if err != nil {
 			return fmt.Errorf("%s: %w", server.Name(), err)

@@ -49,6 +49,9 @@ func TestOKOfAReplacedPrimaryIsNotRelayed(t *testing.T) {
 			}
 			c.dropped()
 			eventually(t, "nothing in flight", func() bool { return p.gate.InFlight() == 0 })
+			eventually(t, "the server is done with it", func() bool {
+				return a.scalar(t, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO replaced%'") == "0"
+			})
 			if n := a.scalar(t, "SELECT COUNT(*) FROM shop.replaced"); mode == "commit" && n != "0" {
 				t.Errorf("%s rows: a COMMIT went to a server that is no longer the primary", n)
 			}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,8 @@ func (p *testProxy) switchTo(t *testing.T, from, to *mariadb) (blackout time.Dur
 	}
 	pos := from.scalar(t, "SELECT @@gtid_binlog_pos")
 	if got := to.scalar(t, "SELECT MASTER_GTID_WAIT(?, 10)", pos); got != "0" {
-		t.Fatalf("the replica does not catch up to %s", pos)
+		log, _ := os.ReadFile(to.dir + ".err")
+		t.Fatalf("the replica does not catch up to %s: its log ends with\n%s", pos, log[max(0, len(log)-2000):])
 	}
 	to.exec(t, "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=0")
 	p.open(t, to.addr)

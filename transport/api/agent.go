@@ -81,6 +81,7 @@ type AgentHeartbeatRequest struct {
 	Stamp       Stamp  `json:"stamp,omitzero"` // highest seen (R25)
 	HostGroup   string `json:"hostGroup,omitempty"`
 	Alarm       string `json:"alarm,omitempty"` // what needs a person, empty when nothing does
+	Unfit       string `json:"unfit,omitempty"` // why it cannot become the primary, whatever else; empty when nothing is known
 
 	// Dead: the server's process is confirmed gone, and nothing but its agent will
 	// start it. One that is slow, hung or unreachable is not dead.
@@ -116,6 +117,7 @@ type AgentState struct {
 	Binlog      *Binlog `json:"binlog,omitempty"`
 	SemiSync    string  `json:"semiSync,omitempty"`
 	Alarm       string  `json:"alarm,omitempty"`
+	Unfit       string  `json:"unfit,omitempty"` // why it cannot become the primary, whatever else
 
 	// Alive: the server answers. Dead: its process is confirmed gone. Neither: not
 	// known (it hangs, or the agent cannot say). Both are never true.
