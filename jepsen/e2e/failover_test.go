@@ -6,8 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +38,11 @@ func TestFailover(t *testing.T) {
 	s.play(t, ctx, []act{
 		{"primary killed", s.primaryKilled},
 		{"primary's host lost", s.hostLost},
-		{"stop", s.stopAll},
+		{"writes that nobody acknowledged", s.unacknowledged},
+		{"stop", func(t *testing.T, ctx context.Context) { // after an errant server nothing is healthy
+			t.Run("errant", func(t *testing.T) { s.errant(t, ctx) })
+			s.stopAll(t, ctx)
+		}},
 	})
 }
 
@@ -60,7 +67,7 @@ func (s *scene) primaryKilled(t *testing.T, ctx context.Context) {
 	s.healthy(t, ctx)
 	back := s.switchTo(t, ctx, old)
 	t.Logf("switched back: writes were stopped for %.0f ms", back.BlackoutMS)
-	l.verify(t, ctx)
+	l.verify(t, ctx, s.Servers)
 }
 
 // hostLost: agent and mysqld of the primary are gone at once, and nobody is left to
@@ -103,7 +110,85 @@ func (s *scene) hostLost(t *testing.T, ctx context.Context) {
 	}
 	s.follows(t, ctx, old)
 	t.Logf("%s follows %v after its agent's start", server.Name(), time.Since(begin).Round(time.Millisecond))
-	l.verify(t, ctx)
+	l.verify(t, ctx, s.Servers)
+}
+
+// unacknowledged: the primary dies with transactions in its binary log that no
+// replica has. Started as its agent says, it takes them back and follows.
+func (s *scene) unacknowledged(t *testing.T, ctx context.Context) {
+	l := s.underLoad(t, ctx)
+	old := s.group(t, ctx).Writable
+	l.failsOver(t, ctx, s.killAhead(t, ctx, old), old)
+	s.startServer(t, ctx, old)
+	s.follows(t, ctx, old)
+	l.verify(t, ctx, s.Servers)
+}
+
+// errant is the same with a server that is started plainly: it keeps them. It stays
+// read-only and follows nobody, its agent saves them, and a person is told.
+func (s *scene) errant(t *testing.T, ctx context.Context) {
+	l := s.underLoad(t, ctx)
+	old := s.group(t, ctx).Writable
+	l.failsOver(t, ctx, s.killAhead(t, ctx, old), old)
+	if err := s.Servers[old].Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, ctx, rejoined, "an alarm", func(ctx context.Context) error {
+		alarm := s.group(t, ctx).Datasources[old].Alarm
+		if !strings.Contains(alarm, "errant transactions") || !strings.Contains(alarm, "were saved in") {
+			return fmt.Errorf("it is %q", alarm)
+		}
+		return nil
+	})
+	s.readOnly(t, ctx, old, "1")
+	if row, err := s.Servers[old].Row(ctx, "SHOW SLAVE STATUS"); err != nil && !errors.Is(err, sql.ErrNoRows) || row["Slave_IO_Running"] == "Yes" {
+		t.Errorf("an errant server replicates from %s, %v", row["Master_Port"], err)
+	}
+	saved, err := filepath.Glob(filepath.Join(s.Agents[old].Dir(), "data", "errant", "errant-*", "binlog.*"))
+	if err != nil || len(saved) == 0 {
+		t.Errorf("no binary log was saved: %v", err)
+	}
+	l.verify(t, ctx, slices.Delete(slices.Clone(s.Servers), old, old+1))
+}
+
+// killAhead kills the primary when it has written what no replica has received, and
+// says when. The replicas' agents stand still meanwhile, or they would start the
+// replication again.
+func (s *scene) killAhead(t *testing.T, ctx context.Context, primary int) (killed time.Time) {
+	t.Helper()
+	for i, server := range s.Servers {
+		if i == primary {
+			continue
+		}
+		defer pause(t, ctx, s.Agents[i].Proc)()
+		if err := server.Exec(ctx, "STOP SLAVE IO_THREAD"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, ctx, settled, "writes that no replica has", func(ctx context.Context) error {
+		for i, server := range s.Servers {
+			if i == primary {
+				continue
+			}
+			row, err := server.Row(ctx, "SHOW SLAVE STATUS")
+			if err != nil {
+				return err
+			}
+			has, err := s.Servers[primary].Value(ctx, "SELECT @@gtid_binlog_pos")
+			if err != nil {
+				return err
+			}
+			if has == row["Gtid_IO_Pos"] {
+				return fmt.Errorf("%s has all of %s", server.Name(), has)
+			}
+		}
+		return nil
+	})
+	killed = time.Now()
+	if err := s.Servers[primary].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	return killed
 }
 
 // startServer starts a server as its host would: with what its agent wrote for it.
@@ -224,8 +309,9 @@ func (l *losing) failsOver(t *testing.T, ctx context.Context, lost time.Time, ol
 }
 
 // verify ends the load. Clients lost only what was in flight, nothing that was
-// acknowledged is lost or doubled anywhere, and never were two servers writable.
-func (l *losing) verify(t *testing.T, ctx context.Context) {
+// acknowledged is lost or doubled on those servers, which have the same, and never
+// were two writable.
+func (l *losing) verify(t *testing.T, ctx context.Context, servers []*fleet.Maria) {
 	t.Helper()
 	l.more(t, ctx, 50)
 	l.watch.end(t)
@@ -239,14 +325,26 @@ func (l *losing) verify(t *testing.T, ctx context.Context) {
 			t.Errorf("%v after the loss, %s: %v", f.At.Sub(l.lost).Round(time.Millisecond), f.Kind, f.Err)
 		}
 	}
-	if err := l.CaughtUp(ctx, l.group(t, ctx).Writable); err != nil {
-		t.Fatal(err)
-	}
-	for _, server := range l.Servers {
+	primary := l.primary(t, ctx)
+	sums := map[string]bool{}
+	for _, server := range servers {
+		if server != primary {
+			if err := server.WaitCaughtUp(ctx, primary); err != nil {
+				t.Fatal(err)
+			}
+		}
 		loss, err := l.work.Examine(ctx, server.DB(), stage.Database)
 		if err != nil || len(loss.Lost)+len(loss.Doubled)+len(loss.Partial) > 0 {
 			t.Errorf("%s: %v, lost %v, doubled %v, in part %v", server.Name(), err, loss.Lost, loss.Doubled, loss.Partial)
 		}
+		row, err := server.Row(ctx, "CHECKSUM TABLE "+stage.Database+"."+load.Table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[row["Checksum"]] = true
+	}
+	if len(sums) != 1 {
+		t.Errorf("the servers differ: checksums %v", slices.Collect(maps.Keys(sums)))
 	}
 	writes, rows := l.work.Acknowledged()
 	t.Logf("%d writes, %d rows; clients saw %v; %d looks at the servers", writes, rows, counts, l.watch.looks)
