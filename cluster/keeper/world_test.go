@@ -126,6 +126,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 	} else {
 		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead}
 		if a.readOnly {
+			beat.Alarm = a.alarm()
 			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = db0, a.receiving, 5, a.received, a.applied
 		}
 		if !a.dead {
@@ -197,6 +198,7 @@ func (a *actor) obeyAgent(_ context.Context, g given) (any, error) {
 		a.readOnly = true
 	}
 	state.ReadOnly, state.Prepared, state.Alive, state.Dead = a.readOnly, a.prepared, !a.dead, a.dead
+	state.Alarm = a.alarm()
 	state.Receiving, state.Received, state.Applied = a.receiving, a.received, a.applied
 	return state, nil
 }
@@ -290,3 +292,12 @@ func undoneFrom(state string) []string {
 
 // cooldown ends the cooldown of the last switch.
 func (f *fleet) cooldown() { f.clock.advance(time.Minute) }
+
+// alarm is what an agent whose server does not receive says of it: with a primary
+// that is gone every replica's does. The lock is held.
+func (a *actor) alarm() string {
+	if a.receiving {
+		return ""
+	}
+	return "this server does not receive from its source: connection refused"
+}

@@ -92,6 +92,7 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 		agent, err := f.StartAgent(ctx, fleet.AgentConfig{
 			Name: fmt.Sprintf("agent%d", i+1), Maria: server,
 			Account: fleet.Account{User: "zero_agent", Password: s.secret}, Replication: fleet.Account{User: "zero_repl", Password: s.secret},
+			Args: []string{"--server-conf", s.serverConf(i)},
 		})
 		if err != nil {
 			return nil, err
@@ -198,6 +199,28 @@ func (s *Stage) Zeroctl(ctx context.Context, out *string, args ...string) error 
 		return fmt.Errorf("zeroctl %s: exit %d: %s%s", strings.Join(args, " "), result.Code, result.Stdout, result.Stderr)
 	}
 	return nil
+}
+
+// serverConf is the file that a server's my.cnf would include, and its agent writes.
+func (s *Stage) serverConf(i int) string {
+	return filepath.Join(s.Fleet.Dir(), s.Servers[i].Name()+".cnf")
+}
+
+// ServerOptions are the options in the file that the agent of server i writes. The
+// fleet's servers read no my.cnf: whoever starts one as its host would gives it
+// these.
+func (s *Stage) ServerOptions(i int) ([]string, error) {
+	data, err := os.ReadFile(s.serverConf(i))
+	if err != nil {
+		return nil, fmt.Errorf("read what %s is to be started with: %w", s.Servers[i].Name(), err)
+	}
+	var options []string
+	for line := range strings.Lines(string(data)) {
+		if key, value, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
+			options = append(options, "--"+strings.TrimSpace(key)+"="+strings.TrimSpace(value))
+		}
+	}
+	return options, nil
 }
 
 // Healthy waits until `zeroctl status` finds nothing to complain of.
