@@ -57,8 +57,8 @@ func (p *proofs) begin() *proof {
 // proveLeadership serves the heartbeats of one term. An entry is written only
 // when one waits, and at most one per half of a heartbeat's interval: those that
 // are answered together come again together, a moment apart, for which the first
-// is made to wait. Nobody is while leases are about to end, at the start of a term,
-// and while clients are held by a switch.
+// is made to wait. It is eight times as many while leases are about to end, at the
+// start of a term, and while clients are held by a switch.
 func (k *Keeper) proveLeadership(ctx context.Context) {
 	gap, gather := k.cfg.HeartbeatInterval/2, k.cfg.HeartbeatInterval/80
 	began, last := time.Now(), time.Time{}
@@ -71,11 +71,18 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 			return
 		case <-k.proofs.kick:
 		}
-		wait := gather
-		if time.Since(began) > k.times.Lease && !k.switching() {
-			wait = max(gather, gap-time.Since(last))
+		pause(ctx, gather)
+		for ctx.Err() == nil { // in small steps: a switch may begin meanwhile
+			apart := gap
+			if time.Since(began) < k.times.Lease || k.switching() {
+				apart = gap / 8
+			}
+			left := apart - time.Since(last)
+			if left <= 0 {
+				break
+			}
+			pause(ctx, min(left, gather))
 		}
-		pause(ctx, wait)
 		last = time.Now()
 		mine := k.proofs.begin()
 		attempt, cancel := context.WithTimeout(ctx, k.times.Lease)

@@ -95,11 +95,13 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\nWhat the clients saw\n\n")
 	fmt.Fprintf(w, "  %-34s %12s %12s %10s\n", "", "longest", "normally", "client")
 	fmt.Fprintf(w, "  %-34s %12s %12s %10s\n", "", "pause", "", "errors")
-	if len(r.Switches) > 2 {
-		blackouts := make([]float64, 0, len(r.Switches))
-		for _, s := range r.Switches {
+	var blackouts []float64
+	for _, s := range r.Switches {
+		if s.Kind != kindFailover {
 			blackouts = append(blackouts, s.Blackout)
 		}
+	}
+	if len(blackouts) > 2 {
 		slices.Sort(blackouts)
 		at := func(percent int) float64 { return blackouts[min(len(blackouts)*percent/100, len(blackouts)-1)] }
 		fmt.Fprintf(w, "  %d planned switches: pause p50 %.0f ms, p95 %.0f ms, longest %.0f ms\n", len(blackouts), at(50), at(95), at(100))
