@@ -228,8 +228,9 @@ func (s *scene) withoutKeepers(t *testing.T, ctx context.Context) {
 }
 
 // impatience is hold_timeout of a configuration whose proxies do not hold writes
-// for long.
-const impatience = 3 * time.Second
+// for long: but for longer than an election and a lease. A proxy that was started
+// again is let in when a lease that its last life may hold must be over.
+const impatience = stage.Lease + 3*time.Second
 
 var impatient = strings.NewReplacer("drain_timeout: 2s", "drain_timeout: 500ms", "fence_timeout: 2s", "fence_timeout: 500ms",
-	"binlog_wait_time: 5s", "binlog_wait_time: 1s", "hold_timeout: 15s", "hold_timeout: 3s")
+	"binlog_wait_time: 5s", "binlog_wait_time: 1s", "hold_timeout: 15s", "hold_timeout: "+impatience.String())
