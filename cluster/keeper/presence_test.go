@@ -22,7 +22,8 @@ func (a *actor) keepBeating() (stop func()) {
 	var run sync.WaitGroup
 	run.Go(func() {
 		for ctx.Err() == nil {
-			if _, err := a.tryBeat(); err != nil && ctx.Err() == nil {
+			// The test's own context ends before stop is called, when it is a cleanup.
+			if _, err := a.tryBeat(); err != nil && ctx.Err() == nil && a.f.t.Context().Err() == nil {
 				a.f.t.Errorf("%s: heartbeat: %v", a.id, err)
 			}
 			pause(ctx, 20*time.Millisecond)
