@@ -258,10 +258,10 @@ func (n *Node) transferred(ctx context.Context, f raft.Future) error {
 	return nil
 }
 
-// endWith makes a transfer's future end with raft, as its other futures do: raft
-// v1.7.3 never answers one that is queued when it stops, and leaves the field that
-// is meant for that empty. The type is not exported; one without the field is left
-// as it is.
+// endWith makes a future end with raft, as some of raft's own do: raft v1.7.3 never
+// answers a transfer that is queued when it stops, nor an entry that is committed
+// and waits to be applied then, and leaves the field that is meant for that empty.
+// The types are not exported; one without the field is left as it is.
 func endWith(f raft.Future, down chan struct{}) {
 	v := reflect.ValueOf(f)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {

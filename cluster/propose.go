@@ -138,6 +138,7 @@ func (n *Node) notLeader() error {
 // with it; Close waits for it.
 func (n *Node) await(ctx context.Context, f raft.Future) error {
 	done := make(chan error, 1)
+	endWith(f, n.raftDown)
 	n.futures.Go(func() { done <- f.Error() })
 	select {
 	case err := <-done:

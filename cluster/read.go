@@ -212,7 +212,11 @@ func (n *Node) proofRound(ctx context.Context, pending chan error) (chan error, 
 	}
 	n.metrics.proofs.Inc()
 	pending = make(chan error, 1)
-	n.futures.Go(func() { pending <- n.raft.Barrier(enqueueTimeout).Error() })
+	n.futures.Go(func() {
+		f := n.raft.Barrier(enqueueTimeout)
+		endWith(f, n.raftDown)
+		pending <- f.Error()
+	})
 	select {
 	case err := <-pending:
 		if err != nil {
