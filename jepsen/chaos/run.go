@@ -195,9 +195,12 @@ func (r *Run) execute(ctx context.Context) (kept string, err error) {
 	}
 	r.judgeControl()
 	if r.status != OK {
-		kept, err = r.keep(f)
+		return r.keep(f)
 	}
-	return kept, err
+	if err := os.Remove(r.picture()); err != nil && !errors.Is(err, os.ErrNotExist) { // a control's that was found out
+		return "", err
+	}
+	return "", nil
 }
 
 // play is the run from the first keeper's start to the last verdict.
