@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,10 +96,12 @@ func (l raftLogger) let(level hclog.Level, msg string, args []any) {
 
 // needsNobody is an error that raft logs and that nobody can or must do anything
 // about: a snapshot that a restarted keeper does not need (it counts entries that
-// the newest has), or that a transfer of leadership puts off.
+// the newest has), or that a transfer of leadership or a change of the members that
+// is being applied puts off. The last has no type in raft.
 func needsNobody(arg any) bool {
 	err, ok := arg.(error)
-	return ok && (errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, raft.ErrLeadershipTransferInProgress))
+	return ok && (errors.Is(err, raft.ErrNothingNewToSnapshot) || errors.Is(err, raft.ErrLeadershipTransferInProgress) ||
+		strings.HasPrefix(err.Error(), "cannot take snapshot now"))
 }
 
 func (l raftLogger) With(args ...any) hclog.Logger {

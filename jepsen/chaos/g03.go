@@ -31,7 +31,7 @@ func init() {
 
 // diskLines are what a keeper may say when its disk fails: it stops, and says why.
 var diskLines = []string{
-	`the Raft store failed`, `this keeper stops`, `input/output error`, `no space left`, `read-only file system`, `disk`, `snapshot`, `stale file handle`,
+	`the Raft store failed`, `input/output error`, `no space left`, `read-only file system`, `stale file handle`, `the disk hangs`, `the disk is (nearly )?full`,
 }
 
 // powerCut cuts the power of disks with everything on them. What was not synced

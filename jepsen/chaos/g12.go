@@ -26,7 +26,7 @@ func init() {
 }
 
 // memberLines are what keepers say that were removed, or whose place another has.
-var memberLines = []string{`the group refuses this keeper`, `this keeper stops`, `refused a Raft connection`, `cannot become a member`, `stopped: error`}
+var memberLines = []string{`the group refuses this keeper`}
 
 // remove takes a member out of the group, however often the request must be sent.
 func (r *Run) remove(ctx context.Context, id string) error {

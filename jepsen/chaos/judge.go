@@ -80,7 +80,11 @@ func (r *Run) judge(ctx context.Context) error {
 	var dirs, logs []string
 	for _, n := range r.Quorum.members() {
 		dirs = append(dirs, n.stored())
-		logs = append(logs, n.LogPath())
+	}
+	for _, n := range r.Quorum.nodes { // those that joined and left again too
+		if n.PID() != 0 {
+			logs = append(logs, n.LogPath())
+		}
 	}
 	allowed, err := check.Allow(r.Scenario.Quiet...)
 	if err != nil {

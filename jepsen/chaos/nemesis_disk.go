@@ -12,6 +12,7 @@ import (
 
 	"github.com/zerokeeper/zero/jepsen/fault"
 	"github.com/zerokeeper/zero/jepsen/fault/disk"
+	"github.com/zerokeeper/zero/jepsen/fault/proc"
 )
 
 // watchdog is how long a keeper may wait for its disk before it stops: the
@@ -129,17 +130,7 @@ func (r *Run) otherLeader(ctx context.Context, n *Node) {
 // slowDisk bounds what a keeper writes in a second.
 func slowDisk(pick victims) nemesis {
 	const name = "slow disk"
-	return nemesis{name: name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
-		nodes, err := pick(ctx, r, rand)
-		if err != nil {
-			return err
-		}
-		n := nodes[0]
-		p, err := n.breaker()
-		if err != nil {
-			return err
-		}
-		defer p.Close()
+	return limited(name, pick, func(ctx context.Context, r *Run, n *Node, p *proc.Proc, on time.Duration) error {
 		n.ExpectEnd()
 		r.Timeline.Inject(name, "%s writes at most 64 KiB/s", n.Name())
 		if err := p.LimitWrites(64 << 10); err != nil {
@@ -148,19 +139,14 @@ func slowDisk(pick victims) nemesis {
 		slowest := time.Duration(0)
 		until := time.Now().Add(on)
 		for time.Now().Before(until) && ctx.Err() == nil {
-			if d := r.slowestWrite(ctx, n); d > slowest {
-				slowest = d
-			}
+			slowest = max(slowest, r.slowestWrite(ctx, n))
 			wait(ctx, 50*time.Millisecond)
 		}
 		if slowest >= 100*time.Millisecond || !n.Running() {
 			r.Timeline.Bite(name, fmt.Sprintf("a write of the log took %v", slowest.Round(time.Millisecond)))
 		}
-		if !n.Running() {
-			return r.Quorum.revive(ctx)
-		}
-		return p.Release()
-	}}
+		return nil
+	})
 }
 
 // slowestWrite is how long the keeper's durable writes took on the average since

@@ -2,10 +2,13 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/zerokeeper/zero/jepsen/fault/proc"
 )
 
 // victims picks the keepers that a fault is about.
@@ -112,11 +115,11 @@ func paused(name string, pick victims) nemesis {
 	}}
 }
 
-// starved leaves the leader a share of a core.
-func starved() nemesis {
-	const name = "CPU starved"
+// limited takes something from one keeper. What was taken is given back at the
+// end, also from one that died of it.
+func limited(name string, pick victims, take func(ctx context.Context, r *Run, n *Node, p *proc.Proc, on time.Duration) error) nemesis {
 	return nemesis{name: name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
-		nodes, err := theLeader(ctx, r, rand)
+		nodes, err := pick(ctx, r, rand)
 		if err != nil {
 			return err
 		}
@@ -124,65 +127,55 @@ func starved() nemesis {
 		if err != nil {
 			return err
 		}
-		defer p.Close()
-		r.Timeline.Inject(name, "%s gets 5 %% of a core", nodeNames(nodes))
+		err = take(ctx, r, nodes[0], p, on)
+		if closed := p.Close(); closed != nil && !errors.Is(closed, proc.ErrEnded) {
+			err = errors.Join(err, closed)
+		}
+		if err != nil {
+			return err
+		}
+		return r.Quorum.revive(ctx)
+	}}
+}
+
+// starved leaves the leader a share of a core.
+func starved() nemesis {
+	const name = "CPU starved"
+	return limited(name, theLeader, func(ctx context.Context, r *Run, n *Node, p *proc.Proc, on time.Duration) error {
+		r.Timeline.Inject(name, "%s gets 5 %% of a core", n.Name())
 		if err := p.LimitCPU(0.05); err != nil {
 			return err
 		}
 		wait(ctx, on)
 		throttled, err := p.Throttled()
-		if err != nil {
-			return err
-		}
 		if throttled > 0 {
 			r.Timeline.Bite(name, fmt.Sprintf("throttled %d times", throttled))
 		}
-		return p.Release()
-	}}
+		return err
+	})
 }
 
 // outOfMemory lets the kernel kill a keeper.
 func outOfMemory() nemesis {
 	const name = "out of memory"
-	return nemesis{name: name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
-		nodes, err := theLeader(ctx, r, rand)
-		if err != nil {
-			return err
-		}
-		n := nodes[0]
-		p, err := n.breaker()
-		if err != nil {
-			return err
-		}
-		defer p.Close()
+	return limited(name, theLeader, func(ctx context.Context, r *Run, n *Node, p *proc.Proc, on time.Duration) error {
 		n.ExpectEnd()
 		r.Timeline.Inject(name, "%s gets 4 MiB of memory", n.Name())
 		if err := p.LimitMemory(4 << 20); err != nil {
 			return err
 		}
-		how, err := n.endsBySelf(ctx, 5*time.Second)
-		if err == nil {
+		if how, err := n.endsBySelf(ctx, 5*time.Second); err == nil {
 			r.Timeline.Bite(name, how)
 		}
 		wait(ctx, on)
-		return r.Quorum.revive(ctx)
-	}}
+		return nil
+	})
 }
 
 // outOfFiles takes the file descriptors of the leader, all but those that it has.
 func outOfFiles() nemesis {
 	const name = "out of files"
-	return nemesis{name: name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
-		nodes, err := theLeader(ctx, r, rand)
-		if err != nil {
-			return err
-		}
-		n := nodes[0]
-		p, err := n.breaker()
-		if err != nil {
-			return err
-		}
-		defer p.Close()
+	return limited(name, theLeader, func(ctx context.Context, r *Run, n *Node, p *proc.Proc, on time.Duration) error {
 		r.Timeline.Inject(name, "%s may open no more files", n.Name())
 		if err := p.LimitFiles(8); err != nil {
 			return err
@@ -198,8 +191,8 @@ func outOfFiles() nemesis {
 		if refused > 0 {
 			r.Timeline.Bite(name, fmt.Sprintf("%d connections were not taken", refused))
 		}
-		return p.Release()
-	}}
+		return nil
+	})
 }
 
 // handedOver asks the leader to let another lead.
