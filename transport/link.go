@@ -85,6 +85,9 @@ func (l *link) once(ctx context.Context) (followed bool, err error) {
 			observe(inv, e)
 		}
 		if e.Code == api.NotLeader {
+			// Before the call that was refused returns: its next attempt must not go over
+			// a connection that is about to be closed, and end unknown.
+			l.retire(inv)
 			_, ok := c.guide.follow(address, hintOf(e), time.Now())
 			select {
 			case moved <- ok:
@@ -156,6 +159,15 @@ func (l *link) set(inv *wire.Invoker, address string, failure error) {
 	l.inv, l.address, l.failure = inv, address, failure
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// retire takes inv out of use.
+func (l *link) retire(inv *wire.Invoker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.inv == inv {
+		l.inv, l.address, l.failure = nil, "", errMoved
+	}
 }
 
 // end sends those who wait elsewhere.

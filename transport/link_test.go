@@ -98,8 +98,12 @@ func TestLinkMovesOnADirectCall(t *testing.T) {
 	c := linked(t, g, nil)
 	g.at(0, c)
 	g.elect(1)
-	if _, err := c.CommandConnection().Call(within(t, 10*time.Second), "Read", nil, nil); !errors.Is(err, api.ErrNotLeader) {
+	old := c.CommandConnection()
+	if _, err := old.Call(within(t, 10*time.Second), "Read", nil, nil); !errors.Is(err, api.ErrNotLeader) {
 		t.Errorf("%v", err)
+	}
+	if c.CommandConnection() == old {
+		t.Error("a connection whose keeper does not lead is still used for calls: its end would leave them unknown")
 	}
 	g.at(1, c)
 	g.alone()
