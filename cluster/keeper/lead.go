@@ -33,6 +33,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	k.mu.Lock()
 	k.drivers = d
 	k.mu.Unlock()
+	k.proofs.begins()
 	k.term.Store(term)
 	k.log.Info("leading", "term", term)
 

@@ -16,6 +16,7 @@ import (
 type proofs struct {
 	mu   sync.Mutex
 	next *proof
+	open bool // a term runs that proves
 	kick chan struct{}
 }
 
@@ -31,8 +32,11 @@ func newProofs() *proofs {
 // await waits for a proof that begins after the call.
 func (p *proofs) await(ctx context.Context) error {
 	p.mu.Lock()
-	mine := p.next
+	mine, open := p.next, p.open
 	p.mu.Unlock()
+	if !open {
+		return errTermOver
+	}
 	select {
 	case p.kick <- struct{}{}:
 	default:
@@ -43,6 +47,27 @@ func (p *proofs) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return api.Errorf(api.NotReady, "leadership was not proven in time: %v", ctx.Err())
 	}
+}
+
+// errTermOver: a heartbeat that came in at the very end of a term is answered at
+// once. Left to wait it would keep its sender from the next leader.
+var errTermOver = api.Errorf(api.NoLeader, "this keeper does not lead any more")
+
+// begins opens a term, in which proveLeadership proves.
+func (p *proofs) begins() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = true
+}
+
+// ends answers those who wait, and those who come until the next term begins.
+func (p *proofs) ends() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = false
+	p.next.err = errTermOver
+	close(p.next.done)
+	p.next = &proof{done: make(chan struct{})}
 }
 
 // begin takes the proof that those who wait now wait for.
@@ -65,9 +90,7 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			mine := k.proofs.begin()
-			mine.err = api.Errorf(api.NoLeader, "this keeper does not lead any more")
-			close(mine.done)
+			k.proofs.ends()
 			return
 		case <-k.proofs.kick:
 		}
