@@ -85,7 +85,7 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 // passed its commit point without a new primary that writes (R23).
 func replaceable(state *fsm.State, g *fsm.HostGroup) bool {
 	if g.OpenSwitch == "" {
-		return true
+		return !g.IsFrozen()
 	}
 	s := state.Switch(g.OpenSwitch)
 	return s != nil && s.Committed()

@@ -51,8 +51,17 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
 	}
+	view.Frozen, view.Thawed = g.Frozen, g.Thawed
+	var known []witness
+	if g.IsFrozen() && k.term.Load() != 0 {
+		a, all := k.adoptionOf(state, g)
+		view.Waits, known = a.waits, all
+	}
 	for i, address := range g.Datasources {
 		member := api.GroupMember{Index: i, Address: address, Agent: "none"}
+		if known != nil {
+			member.Says = known[i].String()
+		}
 		if a := state.Agent(address); a != nil {
 			beat, _, heard := k.presence.agent(address)
 			member.ServerID, member.Agent = a.ServerID, a.Status
@@ -144,6 +153,7 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 			add("proxy %s runs configuration %q, %s is live", p.ID, p.ConfVersion, live.ConfigID)
 		}
 	}
+	k.frozenProblems(state, add)
 	for _, g := range state.Groups() {
 		view := k.viewGroup(state, g)
 		if g.OpenSwitch != "" {
