@@ -50,6 +50,9 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 	if !g.Settings.AutoFailover || !g.Settings.EnableSwitch || !replaceable(state, g) {
 		return
 	}
+	if state.Agent(g.Datasources[g.Writable]) == nil {
+		return // nothing can fence it: said in the status (unfenceable)
+	}
 	gone, why := k.evidenceOf(state, g).gone()
 	if !gone {
 		delete(tried, g.Name)

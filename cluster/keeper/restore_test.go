@@ -198,7 +198,9 @@ func TestBadInputStamps(t *testing.T) {
 		}
 		f.problem("no restore explains")
 	}
-	f.agents[2].set(func(a *actor) { a.says = func(b *api.AgentHeartbeatRequest) { b.HostGroup, b.Stamp = "nobody's", api.Stamp{Generation: 9} } })
+	f.agents[2].set(func(a *actor) {
+		a.says = func(b *api.AgentHeartbeatRequest) { b.HostGroup, b.Stamp = "nobody's", api.Stamp{Generation: 9} }
+	})
 	f.agents[2].beat()
 	// A stamp that might be true stops writes until the others have answered. It
 	// does not make its sender the primary.

@@ -24,6 +24,9 @@ func (k *Keeper) viewProxies(state *fsm.State) []api.Proxy {
 	return list
 }
 
+// unfenceable is said of a primary that never had an agent.
+const unfenceable = "no agent was ever seen beside it: nothing can fence it, so it is never failed over; start a zeroagent"
+
 func ageOf(age time.Duration, heard bool) int64 {
 	if !heard {
 		return -1
@@ -68,6 +71,9 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 			if heard {
 				member.Role, member.ReadOnly, member.Alarm = beat.Role, beat.ReadOnly, beat.Alarm
 			}
+		}
+		if i == g.Writable && member.Agent == "none" {
+			member.Alarm = unfenceable
 		}
 		view.Datasources = append(view.Datasources, member)
 	}
@@ -161,6 +167,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 		}
 		for _, m := range view.Datasources {
 			switch {
+			case m.Agent == "none" && m.Index == g.Writable:
+				add("datasource %s is the writable one of host group %s: %s", m.Address, g.Name, unfenceable)
 			case m.Agent != fsm.StatusUp:
 				add("datasource %s of host group %s: agent %s", m.Address, g.Name, m.Agent)
 			case m.Alarm != "":

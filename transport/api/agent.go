@@ -129,6 +129,7 @@ type AgentState struct {
 	Alive     bool   `json:"mysqldAlive,omitempty"`
 	Dead      bool   `json:"dead,omitempty"`
 	Receiving bool   `json:"receiving,omitempty"` // the IO thread runs or may start by itself
+	Outside   bool   `json:"outside,omitempty"`   // answer to StopReceiving: it does not replicate, Binlog has all that it has
 	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 }
