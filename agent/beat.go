@@ -163,6 +163,7 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version,
 		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
 		Dead: a.dead, HeardMS: -1, LagMS: -1, Applied: s.GTIDSlavePos,
+		Committed: m.Committed, Primary: m.Primary,
 	}
 	if beat.ServerID == "" {
 		beat.ServerID = m.ServerID

@@ -98,10 +98,33 @@ func (a *Agent) StopReceivingDatasourceProcessor(ctx context.Context, req *wire.
 	}
 	a.lease.shut()
 	got, err := a.db.StopReceiving(o.ctx)
+	if errors.Is(err, mysql.ErrNotReplica) {
+		return a.outside(o)
+	}
 	if err != nil {
 		return api.AgentState{}, o.failed(err)
 	}
 	return a.received(o, "receives nothing more", got)
+}
+
+// outside answers for a server that does not replicate, and, by the memory, does not
+// begin to: it receives nothing, and has no relay log. What it has is what it executed.
+func (a *Agent) outside(o *order) (api.AgentState, error) {
+	s, err := a.ask(o.ctx)
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	if s.Replication != nil {
+		return api.AgentState{}, api.Errorf(api.NotReady, "%s began to replicate from %s meanwhile", a.db.Address(), s.Replication.Source())
+	}
+	binlog, err := executed(mysql.Binlog{File: s.BinlogFile, Position: s.BinlogPosition, GTIDBinlogPos: s.GTIDBinlogPos, GTIDBinlogState: s.GTIDBinlogState, GTIDSlavePos: s.GTIDSlavePos})
+	if err != nil {
+		return api.AgentState{}, err
+	}
+	a.log.Info("receives nothing: it does not replicate", "stamp", o.Stamp, "executed", binlog.GTIDBinlogState)
+	answer := a.answer(s, &binlog)
+	answer.Outside = true
+	return answer, nil
 }
 
 // received answers with what a replica has, after its IO thread was stopped.

@@ -189,7 +189,7 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 			return m, false, nil
 		}
 	}
-	m.Stamp, m.Committed = grant.Stamp, grant.Committed
+	m.Stamp, m.Committed, m.Primary = grant.Stamp, grant.Committed, grant.Primary.Address
 	switch {
 	case mine && grant.Open:
 		m.Role, m.ReplicaSet = rolePrimary, strings.Join(grant.ReplicaSet, ",")

@@ -34,6 +34,7 @@ type memory struct {
 	ReplicaSet string `json:"replicaSet,omitempty"` // of the newest grant as primary, addresses with commas
 	ServerID   string `json:"serverId,omitempty"`   // of the server, for orders while it is dead
 	DataDir    string `json:"dataDir,omitempty"`    // its data directory
+	Primary    string `json:"primary,omitempty"`    // whom the commit made the primary (R25)
 }
 
 // in is the memory for a host group. Generations are a group's own: those of

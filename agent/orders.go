@@ -122,7 +122,7 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 	if o.Prepared != o.Stamp.Generation {
 		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
 	}
-	o.Role, o.Committed, o.Stopped = rolePrimary, o.Stamp.Generation, 0
+	o.Role, o.Committed, o.Primary, o.Stopped = rolePrimary, o.Stamp.Generation, body.Primary.Address, 0
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
@@ -148,7 +148,7 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	defer o.release()
-	o.Role, o.Committed, o.Stopped = roleNotPrimary, o.Stamp.Generation, 0
+	o.Role, o.Committed, o.Primary, o.Stopped = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}

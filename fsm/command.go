@@ -25,6 +25,8 @@ const (
 	typeRaiseClusterEpoch Type = 70
 	typeMarkState         Type = 71
 	typeCompareState      Type = 72
+	typeFreezeGroup       Type = 90
+	typeThawGroup         Type = 91
 )
 
 // Command is a change of the state. apply runs within one transaction, which
@@ -47,6 +49,7 @@ func init() {
 		(*RequestSwitch)(nil), (*AdvanceSwitch)(nil), (*CastVote)(nil), (*AbortSwitch)(nil),
 		(*ExpireSessions)(nil), (*RaiseClusterEpoch)(nil),
 		(*MarkState)(nil), (*CompareState)(nil),
+		(*FreezeGroup)(nil), (*ThawGroup)(nil),
 	} {
 		commands[c.commandType()] = c
 	}
@@ -84,4 +87,6 @@ const (
 	CodeForeignCluster   = 2112
 	CodeSessionGone      = 2113
 	CodeConflict         = 2115
+	CodeGroupFrozen      = 2130
+	CodeNotFrozen        = 2131
 )

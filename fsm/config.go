@@ -106,6 +106,9 @@ func (t *txn) applyGroups(c *PublishConfig) *Refusal {
 		if g.OpenSwitch != "" {
 			return refuse(CodeSwitchInProgress, "host group %s cannot be removed while switch %s is open", g.Name, g.OpenSwitch)
 		}
+		if g.IsFrozen() {
+			return refuse(CodeGroupFrozen, "host group %s cannot be removed while it is frozen: %s", g.Name, g.Frozen)
+		}
 		gone := *g
 		gone.Removed = true
 		t.put(tableGroups, &gone)
@@ -139,6 +142,9 @@ func (t *txn) applyGroup(cluster string, spec GroupSpec) *Refusal {
 	if !slices.Equal(old.Datasources, spec.Datasources) {
 		if old.OpenSwitch != "" {
 			return refuse(CodeSwitchInProgress, "the datasources of host group %s cannot change while switch %s is open", spec.Name, old.OpenSwitch)
+		}
+		if gone := slices.IndexFunc(old.Datasources, func(a string) bool { return !slices.Contains(spec.Datasources, a) }); old.IsFrozen() && gone >= 0 {
+			return refuse(CodeGroupFrozen, "host group %s is frozen: %s cannot leave it, its agent may know who the primary is", spec.Name, old.Datasources[gone])
 		}
 		writable := old.Datasources[old.Writable]
 		if g.Writable = slices.Index(spec.Datasources, writable); g.Writable < 0 {

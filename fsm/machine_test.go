@@ -96,6 +96,8 @@ func story(t testing.TB) *rig {
 	r.do(0, &ExpireSessions{Sessions: []SessionUse{{"s1", r.now - 1}}})
 	r.do(0, &RaiseClusterEpoch{Epoch: 2})
 	r.do(0, &PutSection{ID: "host-1", Section: "status", Data: []byte("again"), Compare: true, Version: 1})
+	r.do(0, &FreezeGroup{Group: "g1", Epoch: 2, Generation: 4, Step: StepIdle, By: "agent b:1"})
+	r.do(0, &ThawGroup{Group: "g1", FrozenAt: r.m.State().Group("g1").FrozenAt, Primary: "b:1", Committed: 4, Generation: 4, By: "the keepers", Reason: "all agents agree"})
 	r.do(0, &MarkState{})
 	hash := r.m.State().Hash()
 	r.do(0, &CompareState{Index: r.index, Hash: hash[:], Agreed: 2, Asked: 3})

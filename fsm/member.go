@@ -23,7 +23,7 @@ func (c *InitCluster) apply(t *txn) ([]byte, *Refusal) {
 }
 
 // RaiseClusterEpoch raises the cluster epoch to Epoch, after a restore or a
-// recovery (R25).
+// recovery, and freezes every host group (R25).
 type RaiseClusterEpoch struct {
 	Epoch uint64
 }
@@ -37,6 +37,7 @@ func (c *RaiseClusterEpoch) apply(t *txn) ([]byte, *Refusal) {
 	}
 	m.Epoch = c.Epoch
 	t.put(tableMeta, &m)
+	t.freezeAll("the keepers were restored or recovered: who the primary is has to be asked")
 	return nil, nil
 }
 

@@ -76,6 +76,12 @@ type HostGroup struct {
 	LastEnd     int64 // when that one ended; the cooldown counts from it
 	Settings    Settings
 	Removed     bool // no configuration names it any more; its stamp is kept
+
+	Frozen   string // R25: why nobody may write to it until its primary is known again; empty: not frozen
+	FrozenAt uint64 // index of the entry that froze it
+	Heard    uint64 // the highest generation that somebody reported since
+	Decided  uint64 // cluster epoch in which it was thawed last
+	Thawed   string // how it was
 }
 
 // Settings are a group's rules of switching, parsed by the leader.

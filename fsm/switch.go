@@ -66,7 +66,9 @@ func (s *Switch) Committed() bool {
 }
 
 // Open reports whether writes are allowed on the group (R4).
-func (g *HostGroup) Open() bool { return g.Step == StepRequested || g.Step == StepIdle }
+func (g *HostGroup) Open() bool {
+	return !g.IsFrozen() && (g.Step == StepRequested || g.Step == StepIdle)
+}
 
 // RequestSwitch opens a switch and spends a generation for it (R8).
 type RequestSwitch struct {
@@ -157,6 +159,8 @@ func (t *txn) superseding(c *RequestSwitch, g *HostGroup) bool {
 // switch that is superseded has not ended: there is no cooldown.
 func (c *RequestSwitch) check(g *HostGroup, superseding bool, now int64) *Refusal {
 	switch n := len(g.Datasources); {
+	case g.IsFrozen(): // R25
+		return refuse(CodeGroupFrozen, "host group %s is frozen: %s. `zeroctl group show %s` says whom it waits for", g.Name, g.Frozen, g.Name)
 	case c.Any && c.Kind != KindFailover:
 		return refuse(CodeInvalidSwitch, "only in a failover the new primary is chosen: name the index to switch to")
 	case c.Policy != "" && c.Policy != PolicyLossless && c.Policy != PolicyAvailable:

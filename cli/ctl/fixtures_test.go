@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"slices"
 	"time"
 
 	"github.com/zerokeeper/zero/transport/api"
@@ -93,6 +94,15 @@ var (
 	acks = []api.ProxyAck{{ID: "p1", Applied: true}, {ID: "p2", Error: "no such file"}}
 )
 
+// frozenOrders is the group orders after a restore.
+func frozenOrders() api.Group {
+	g := orders
+	g.Frozen, g.Waits = "the keepers were restored", []string{"10.0.1.2:3306: its agent is silent"}
+	g.Datasources = slices.Clone(orders.Datasources)
+	g.Datasources[0].Says, g.Datasources[1].Says = "stamp 1.5.6, 10.0.1.1:3306 is the primary since generation 5", "its agent is silent"
+	return g
+}
+
 // nodeOf is what a member says of itself.
 func nodeOf(m api.Member, state string, change func(*api.NodeStatusAnswer)) handler {
 	s := api.NodeStatusAnswer{
@@ -119,8 +129,13 @@ func healthy() *fake {
 			api.ClusterView: say(view),
 			api.MemberList:  say(api.MemberListAnswer{Members: members}),
 			api.GroupList:   say(api.GroupListAnswer{Groups: []api.Group{orders}}),
-			api.ProxyList:   say(api.ProxyListAnswer{Proxies: []api.Proxy{proxyOne, proxyTwo}}),
-			api.AgentList:   say(api.AgentListAnswer{Agents: []api.Agent{agentOne, agentTwo}}),
+			api.GroupThaw: say(api.GroupThawAnswer{
+				Frozen: "the keepers were restored", Waits: []string{"10.0.1.2:3306: its agent is silent"},
+				Agents:   []api.GroupWitness{{Address: "10.0.1.1:3306", Says: "stamp 1.5.6, 10.0.1.1:3306 is the primary since generation 5"}, {Address: "10.0.1.2:3306", Says: "its agent is silent"}},
+				Warnings: []string{"10.0.1.2:3306: its agent is silent. If it was the primary after that, what was written there is lost"},
+			}),
+			api.ProxyList: say(api.ProxyListAnswer{Proxies: []api.Proxy{proxyOne, proxyTwo}}),
+			api.AgentList: say(api.AgentListAnswer{Agents: []api.Agent{agentOne, agentTwo}}),
 			api.AgentLoad: say(api.Load{
 				Load1: 1.5, Load5: 1.25, Load15: 1, Cores: 8, MemTotal: 64 << 30, MemAvailable: 40 << 30, DiskFree: 900, Connections: 17,
 			}),

@@ -57,6 +57,16 @@ func TestGolden(t *testing.T) {
 		{"config-rollback", "config rollback", nil, 5},
 		{"group-list", "group list", nil, 0},
 		{"group-show", "group show orders", nil, 0},
+		{"group-show-frozen", "group show orders", func(f *fake) {
+			f.handlers[api.GroupList] = say(api.GroupListAnswer{Groups: []api.Group{frozenOrders()}})
+		}, 0},
+		{"group-thaw", "group thaw orders --primary 10.0.1.1:3306", nil, 0},
+		{"group-thaw-yes", "group thaw orders --primary 10.0.1.1:3306 --reason burned --yes", func(f *fake) {
+			f.handlers[api.GroupThaw] = say(api.GroupThawAnswer{Done: true, Frozen: "the keepers were restored"})
+		}, 0},
+		{"group-thaw-refused", "group thaw orders --primary 10.0.1.1:3306", func(f *fake) {
+			f.handlers[api.GroupThaw] = refuse(api.NotFrozen, "host group orders is not frozen")
+		}, 4},
 		{"proxy-list", "proxy list", nil, 0},
 		{"proxy-activate", "proxy activate p1", nil, 0},
 		{"proxy-unregister", "proxy unregister p1 --reason disk", nil, 0},

@@ -11,7 +11,7 @@ import (
 
 // groupCommand is "zeroctl group".
 func (a *app) groupCommand() *cobra.Command {
-	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand())
+	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand(), a.groupThawCommand())
 }
 
 func (a *app) groupListCommand() *cobra.Command {
@@ -83,6 +83,7 @@ func groupText(t *text, groups []api.Group) {
 			"writable", fmt.Sprintf("%d, %s", g.Writable, g.Primary),
 			"stamp", fmt.Sprintf("%s (epoch.generation.step), last committed generation %d", g.Stamp, g.Committed),
 			"open switch", g.OpenSwitch, "last switch", g.LastSwitch)
+		frozenText(t, g)
 		t.Line("")
 		datasourceTable(t, groups[i:i+1])
 	}

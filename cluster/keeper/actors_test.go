@@ -112,6 +112,9 @@ type actor struct {
 	received  string
 	applied   string
 	failing   bool // a proxy's probes of db0
+
+	says   func(*api.AgentHeartbeatRequest) // what else an agent's heartbeat says
+	stamps map[string]api.Stamp             // that a proxy has seen
 }
 
 // start connects an actor and waits until the leader can reach it.

@@ -22,6 +22,9 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 	}
 	received := lease.Now()
 	k.presence.beatAgent(c.body.Address, c.body)
+	if err := k.heard(ctx, c.body.HostGroup, c.body.Stamp, "the agent of "+c.body.Address); err != nil { // R25
+		return api.HeartbeatAnswer{}, err
+	}
 	state := k.cfg.Store.State()
 	row := state.Agent(c.body.Address)
 	want := fsm.RegisterAgent{Address: c.body.Address, ID: c.who.ID, Listen: c.body.Listen, Version: c.body.Version, ServerID: c.body.ServerID, Incarnation: hello.Incarnation}
@@ -62,7 +65,7 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 		return answer, nil // a newer process answers for the server
 	}
 	answer.LeaseMS = k.times.Lease.Milliseconds()
-	if g, _ := state.GroupOf(address); g != nil {
+	if g, _ := state.GroupOf(address); g != nil && !g.IsFrozen() { // R25: what it remembers is asked for, not overwritten
 		one := grant(state, g)
 		one.Open = agentOpen(g)
 		one.ReplicaSet, one.Policy = g.Datasources, cmp.Or(g.Settings.Policy, fsm.PolicyLossless)

@@ -17,7 +17,8 @@ type contender struct {
 	excluded string // why it cannot be the primary; empty: it can
 	received string // GTID position
 	applied  string
-	prefer   int // place in the list of the preferred, behind its end when it is not
+	outside  bool // it does not replicate: received is what it has of the old primary's own, empty for nothing
+	prefer   int  // place in the list of the preferred, behind its end when it is not
 }
 
 // choice is whom a failover falls on.
@@ -42,6 +43,9 @@ func choose(list []contender, policy string) (choice, error) {
 	known := make([]gtids, len(list))
 	for i, c := range list {
 		position, err := parseGTIDs(c.received)
+		if c.outside && c.received == "" {
+			position, err = gtids{}, nil
+		}
 		switch {
 		case !c.stopped:
 			lost = append(lost, fmt.Sprintf("%s was not reached: what it alone has received", c.address))

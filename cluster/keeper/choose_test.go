@@ -41,6 +41,10 @@ func TestChoose(t *testing.T) {
 		{name: "one speaks nonsense", list: []contender{replica("a", "0-1-9"), replica("b", "x")}, code: api.MayLoseWrites, says: "not a GTID position"},
 		{name: "nobody can be", policy: fsm.PolicyAvailable, list: []contender{with(replica("a", "0-1-9"), excluded), with(replica("b", ""), away)}, code: api.NoCandidate, says: "no connection"},
 		{name: "nobody at all", list: nil, code: api.NoCandidate},
+		{name: "an errant one that has nothing of the old primary", list: []contender{replica("a", "0-1-9"), {address: "b", stopped: true, outside: true, excluded: "errant"}}, want: "a"},
+		{name: "an errant one that has less", list: []contender{replica("a", "0-1-9"), {address: "b", stopped: true, outside: true, received: "0-1-7", excluded: "errant"}}, want: "a"},
+		{name: "an errant one that has more", list: []contender{replica("a", "0-1-9"), {address: "b", stopped: true, outside: true, received: "0-1-10", excluded: "errant"}}, code: api.MayLoseWrites, says: "0:10"},
+		{name: "one of which it is not known", list: []contender{replica("a", "0-1-9"), {address: "b", outside: true, excluded: "it does not replicate"}}, code: api.MayLoseWrites, says: "b was not reached"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

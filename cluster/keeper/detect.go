@@ -50,6 +50,9 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 	if !g.Settings.AutoFailover || !g.Settings.EnableSwitch || !replaceable(state, g) {
 		return
 	}
+	if state.Agent(g.Datasources[g.Writable]) == nil {
+		return // nothing can fence it: said in the status (unfenceable)
+	}
 	gone, why := k.evidenceOf(state, g).gone()
 	if !gone {
 		delete(tried, g.Name)
@@ -85,7 +88,7 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 // passed its commit point without a new primary that writes (R23).
 func replaceable(state *fsm.State, g *fsm.HostGroup) bool {
 	if g.OpenSwitch == "" {
-		return true
+		return !g.IsFrozen()
 	}
 	s := state.Switch(g.OpenSwitch)
 	return s != nil && s.Committed()

@@ -103,7 +103,7 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 		}
 		began := time.Now()
 		out := d.run(ctx, superseded, s, step)
-		if now := k.cfg.Store.State().Switch(id); now != nil && now.State == fsm.StateSuperseded {
+		if now := k.cfg.Store.State().Switch(id); now != nil && !now.IsOpen() {
 			d.over(ctx, now)
 			return
 		}
@@ -134,7 +134,7 @@ func (d *driver) run(ctx context.Context, superseded func(), s *fsm.Switch, step
 			case undoable && d.aborted() != nil:
 				done()
 				return
-			case now != nil && now.State == fsm.StateSuperseded:
+			case now != nil && !now.IsOpen(): // superseded, or its group was frozen (R25)
 				superseded()
 				return
 			}
@@ -199,7 +199,7 @@ func pause(ctx context.Context, wait time.Duration) {
 
 // stampOfSwitch is the stamp of the state that the record of a switch is in.
 func stampOfSwitch(state *fsm.State, s *fsm.Switch) api.Stamp {
-	stamp := api.Stamp{Epoch: s.Epoch, Generation: s.Generation, Step: fsm.StepIdle}
+	stamp := api.Stamp{Epoch: max(s.Epoch, state.Epoch()), Generation: s.Generation, Step: fsm.StepIdle}
 	if g := state.Group(s.Group); s.IsOpen() && g != nil && g.Generation == s.Generation {
 		stamp.Step = g.Step
 	}
@@ -240,7 +240,7 @@ func (d *driver) over(ctx context.Context, s *fsm.Switch) {
 		return
 	}
 	d.log.Warn("switch rolled back", "switch", s.ID, "code", s.Code, "reason", s.Error)
-	if !went(s, fsm.StateStopping) {
+	if !went(s, fsm.StateStopping) || s.Code == fsm.CodeGroupFrozen {
 		return // no proxy was told anything
 	}
 	if _, err := d.recoverProxies(ctx, s, s.From, d.source(s)); err != nil && ctx.Err() == nil {

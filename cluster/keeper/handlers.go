@@ -35,6 +35,7 @@ func (k *Keeper) handlerTable() wire.Handlers {
 		api.ConfigShow:      handle(k.configShow, nil, api.RoleOperator),
 		api.ConfigRollback:  handle(k.configRollback, nil, api.RoleOperator),
 		api.GroupList:       handle(k.groupList, nil, api.RoleOperator),
+		api.GroupThaw:       handle(k.groupThaw, []string{"hostGroup", "primary"}, api.RoleOperator),
 		api.ProxyList:       handle(k.proxyList, nil, api.RoleOperator),
 		api.ProxyActivate:   handle(k.proxyActivate, []string{"id"}, api.RoleOperator),
 		api.ProxyDrop:       handle(k.proxyDrop, []string{"id"}, api.RoleOperator),

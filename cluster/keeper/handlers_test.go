@@ -46,6 +46,7 @@ var doors = map[string]door{
 	api.ConfigList:      {roles: operator, body: `{"cluster":"c","limit":1,"cursor":""}`, optional: []string{"cluster", "limit", "cursor"}},
 	api.ConfigShow:      {roles: operator, body: `{"cluster":"c","configId":"1.0.0"}`, optional: []string{"cluster", "configId"}},
 	api.ConfigRollback:  {roles: operator, body: `{"cluster":"c","configId":"1.0.0"}`, optional: []string{"cluster", "configId"}},
+	api.GroupThaw:       {roles: operator, body: `{"hostGroup":"g","primary":"a:1","reason":"r","apply":true}`, optional: []string{"reason", "apply"}},
 	api.GroupList:       {roles: operator, body: `{"name":"g","limit":1}`, optional: []string{"name", "limit"}},
 	api.ProxyList:       {roles: operator, body: `{"limit":1}`, optional: []string{"limit"}},
 	api.ProxyActivate:   {roles: operator, body: `{"id":"p","reason":"r"}`, optional: []string{"reason"}},

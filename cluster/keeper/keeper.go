@@ -129,6 +129,7 @@ type Keeper struct {
 	leases     *leases
 	proofs     *proofs
 	pushes     *pushes
+	frozen     frozen
 	publishing chan struct{} // holds one token: versions are published one after the other
 
 	mu      sync.Mutex

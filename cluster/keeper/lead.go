@@ -29,6 +29,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &drivers{ctx: ctx, term: term, switches: map[string]bool{}}
 	k.presence.reset()
+	k.frozen.reset()
 	k.leases.reset() // R2: whatever was granted before counts from now
 	k.mu.Lock()
 	k.drivers = d
@@ -41,6 +42,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	d.wg.Go(func() { k.expireSessions(ctx, term) })
 	d.wg.Go(func() { k.proveLeadership(ctx) })
 	d.wg.Go(func() { k.detect(ctx, term) })
+	d.wg.Go(func() { k.watchFrozen(ctx, term) })
 	k.driveOpenSwitches(ctx)
 
 	k.term.Store(0)

@@ -139,6 +139,9 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 		k.activateInBackground(hello.Cluster, c.who.ID)
 	}
 	k.presence.beatProxy(proxyKey(hello.Cluster, c.who.ID), c.body)
+	if err := k.heardAll(ctx, hello.Cluster, c.who.ID, c.body.Stamps); err != nil { // R25
+		return api.HeartbeatAnswer{}, err
+	}
 	if row != nil && row.Status != fsm.StatusUnreg {
 		if err := k.followProxy(ctx, row, c.body); err != nil {
 			return api.HeartbeatAnswer{}, err
@@ -195,7 +198,7 @@ func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, l
 		answer.ConfVersion = live.ConfigID
 	}
 	for _, g := range state.Groups() {
-		if g.Cluster == cluster {
+		if g.Cluster == cluster && !g.IsFrozen() { // R25: nothing is said of a frozen one
 			one := grant(state, g)
 			one.Open = one.Open && listed
 			answer.Grants = append(answer.Grants, one)

@@ -114,9 +114,9 @@ func (d *driver) repointing(ctx context.Context, s *fsm.Switch) outcome {
 }
 
 // repoint tells the other members to follow the new primary. A replica whose
-// agent is away is waited for a moment (after a change of the leader it comes
-// back), one that cannot follow as it is not at all: its agent goes on, or says
-// what is wrong.
+// agent is away or silent is not waited for, but for a moment after a change of the
+// leader, when it comes back; nor is one that cannot follow as it is: its agent goes
+// on, or says what is wrong.
 func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wait time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -132,9 +132,15 @@ func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wai
 			continue
 		}
 		all.Go(func() {
+			if err := d.silent(address); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+				return
+			}
 			body := api.FollowDatasourceRequest{HostGroup: s.Group, Replica: datasource(d.cfg.Store.State(), address), Primary: d.candidate(s)}
 			final := func(err error) bool {
-				return lasting(err) || errors.Is(err, wire.ErrNotConnected) && time.Since(began) > d.waits.grace
+				return lasting(err) || d.away(err) || errors.Is(err, wire.ErrNotConnected) && time.Since(began) > d.waits.grace
 			}
 			err := d.retry(ctx, d.waits.role, final, func(ctx context.Context) error {
 				_, err := d.agent(ctx, address, api.FollowDatasource, meta, body)
@@ -151,6 +157,15 @@ func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wai
 	}
 	all.Wait()
 	return done, errors.Join(errs...)
+}
+
+// silent is why an agent is not asked: it was not heard for a lease. Its connection
+// may still stand if its host is gone.
+func (d *driver) silent(address string) error {
+	if _, age, _ := d.presence.agent(address); age > d.times.Lease {
+		return fmt.Errorf("%s: its agent is silent for %v", address, age.Round(time.Millisecond))
+	}
+	return nil
 }
 
 func noteOf(text string, err error) string {

@@ -175,6 +175,11 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 	}
 	row.Stopped, row.Received = true, receivedOf(state)
 	c.stopped, c.received, c.applied = true, row.Received, appliedOf(state)
+	if state.Outside {
+		c = outside(c, s, state)
+		row.Stopped, row.Received, row.Note = c.stopped, c.received, c.excluded
+		return row, c
+	}
 	switch prepared := incarnationOf(s, address); {
 	case !slices.Contains(candidates(s), address):
 		c.excluded = "another was asked for"

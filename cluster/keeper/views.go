@@ -24,6 +24,9 @@ func (k *Keeper) viewProxies(state *fsm.State) []api.Proxy {
 	return list
 }
 
+// unfenceable is said of a primary that never had an agent.
+const unfenceable = "no agent was ever seen beside it: nothing can fence it, so it is never failed over; start a zeroagent"
+
 func ageOf(age time.Duration, heard bool) int64 {
 	if !heard {
 		return -1
@@ -51,14 +54,26 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
 	}
+	view.Frozen, view.Thawed = g.Frozen, g.Thawed
+	var known []witness
+	if g.IsFrozen() && k.term.Load() != 0 {
+		a, all := k.adoptionOf(state, g)
+		view.Waits, known = a.waits, all
+	}
 	for i, address := range g.Datasources {
 		member := api.GroupMember{Index: i, Address: address, Agent: "none"}
+		if known != nil {
+			member.Says = known[i].String()
+		}
 		if a := state.Agent(address); a != nil {
 			beat, _, heard := k.presence.agent(address)
 			member.ServerID, member.Agent = a.ServerID, a.Status
 			if heard {
 				member.Role, member.ReadOnly, member.Alarm = beat.Role, beat.ReadOnly, beat.Alarm
 			}
+		}
+		if i == g.Writable && member.Agent == "none" {
+			member.Alarm = unfenceable
 		}
 		view.Datasources = append(view.Datasources, member)
 	}
@@ -144,6 +159,7 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 			add("proxy %s runs configuration %q, %s is live", p.ID, p.ConfVersion, live.ConfigID)
 		}
 	}
+	k.frozenProblems(state, add)
 	for _, g := range state.Groups() {
 		view := k.viewGroup(state, g)
 		if g.OpenSwitch != "" {
@@ -151,6 +167,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 		}
 		for _, m := range view.Datasources {
 			switch {
+			case m.Agent == "none" && m.Index == g.Writable:
+				add("datasource %s is the writable one of host group %s: %s", m.Address, g.Name, unfenceable)
 			case m.Agent != fsm.StatusUp:
 				add("datasource %s of host group %s: agent %s", m.Address, g.Name, m.Agent)
 			case m.Alarm != "":

@@ -93,6 +93,11 @@ type AgentHeartbeatRequest struct {
 	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 	LagMS     int64  `json:"lagMs,omitempty"`     // -1 when unknown
+
+	// What it remembers of the group's last commit (R25): its generation, and whom
+	// it made the primary.
+	Committed uint64 `json:"committed,omitempty"`
+	Primary   string `json:"primary,omitempty"`
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.
@@ -124,6 +129,7 @@ type AgentState struct {
 	Alive     bool   `json:"mysqldAlive,omitempty"`
 	Dead      bool   `json:"dead,omitempty"`
 	Receiving bool   `json:"receiving,omitempty"` // the IO thread runs or may start by itself
+	Outside   bool   `json:"outside,omitempty"`   // answer to StopReceiving: it does not replicate, Binlog has all that it has
 	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 }

@@ -78,6 +78,8 @@ const (
 	MayLoseWrites   Code = 2117
 	NoCandidate     Code = 2118
 	PrimaryAlive    Code = 2119
+	GroupFrozen     Code = 2130
+	NotFrozen       Code = 2131
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -149,6 +151,8 @@ var codeText = map[Code]string{
 	MayLoseWrites:      "an acknowledged write might be missing",
 	NoCandidate:        "no datasource can become the primary",
 	PrimaryAlive:       "the primary is alive",
+	GroupFrozen:        "the host group is frozen after a restore",
+	NotFrozen:          "the host group is not frozen",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",

@@ -16,6 +16,7 @@ const (
 	ConfigShow      = "ConfigShow"
 	ConfigRollback  = "ConfigRollback"
 	GroupList       = "GroupList"
+	GroupThaw       = "GroupThaw"
 	ProxyList       = "ProxyList"
 	ProxyActivate   = "ProxyActivate"
 	ProxyDrop       = "ProxyDrop"
@@ -116,6 +117,10 @@ type Group struct {
 	Committed   uint64        `json:"committed"`
 	OpenSwitch  string        `json:"openSwitch,omitempty"`
 	LastSwitch  string        `json:"lastSwitch,omitempty"`
+
+	Frozen string   `json:"frozen,omitempty"` // R25: why nobody may write to it until its primary is known again
+	Waits  []string `json:"waits,omitempty"`  // what a frozen group waits for, as the leader has it
+	Thawed string   `json:"thawed,omitempty"` // how it was the last time
 }
 
 // GroupMember is one datasource of a group.
@@ -127,6 +132,7 @@ type GroupMember struct {
 	Agent    string `json:"agent"` // status of its agent, "none" without one
 	ReadOnly bool   `json:"readOnly"`
 	Alarm    string `json:"alarm,omitempty"`
+	Says     string `json:"says,omitempty"` // while the group is frozen: what its agent knows of the primary
 }
 
 // Proxy is a proxy as the keepers know it.
@@ -175,6 +181,30 @@ type GroupListRequest struct {
 type GroupListAnswer struct {
 	Groups []Group `json:"groups"`
 	Next   string  `json:"next,omitempty"`
+}
+
+// GroupThawRequest is an operator's decision who the primary of a frozen group is.
+// Without Apply the answer only says what is known and what it would mean.
+type GroupThawRequest struct {
+	HostGroup string `json:"hostGroup"`
+	Primary   string `json:"primary"` // address
+	Reason    string `json:"reason,omitempty"`
+	Apply     bool   `json:"apply,omitempty"`
+}
+
+// GroupThawAnswer is its data.
+type GroupThawAnswer struct {
+	Done     bool           `json:"done"`
+	Frozen   string         `json:"frozen,omitempty"` // why it is, or was
+	Waits    []string       `json:"waits,omitempty"`  // what the keepers would wait for
+	Agents   []GroupWitness `json:"agents,omitempty"`
+	Warnings []string       `json:"warnings,omitempty"` // what speaks against that primary
+}
+
+// GroupWitness is what the agent of a datasource knows.
+type GroupWitness struct {
+	Address string `json:"address"`
+	Says    string `json:"says"`
 }
 
 // ProxyListRequest lists proxies.
