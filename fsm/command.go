@@ -25,6 +25,10 @@ const (
 	typeRaiseClusterEpoch Type = 70
 	typeMarkState         Type = 71
 	typeCompareState      Type = 72
+	typeSetMaintenance    Type = 85
+	typeSetBrake          Type = 86
+	typeAckSwitch         Type = 87
+	typeRecordHook        Type = 88
 )
 
 // Command is a change of the state. apply runs within one transaction, which
@@ -47,6 +51,7 @@ func init() {
 		(*RequestSwitch)(nil), (*AdvanceSwitch)(nil), (*CastVote)(nil), (*AbortSwitch)(nil),
 		(*ExpireSessions)(nil), (*RaiseClusterEpoch)(nil),
 		(*MarkState)(nil), (*CompareState)(nil),
+		(*SetMaintenance)(nil), (*SetBrake)(nil), (*AckSwitch)(nil), (*RecordHook)(nil),
 	} {
 		commands[c.commandType()] = c
 	}
@@ -84,4 +89,7 @@ const (
 	CodeForeignCluster   = 2112
 	CodeSessionGone      = 2113
 	CodeConflict         = 2115
+	CodeMaintenance      = 2124
+	CodeBraked           = 2125
+	CodeAckPending       = 2126
 )

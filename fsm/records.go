@@ -9,6 +9,7 @@ type meta struct {
 	Epoch     uint64 // cluster epoch: leads every stamp, raised by restore and recovery (R25)
 	Feature   uint32 // feature level
 	Sessions  int    // how many client sessions there are
+	Brake     Hold   // on: no switch by itself in the whole cluster
 }
 
 // Member is a keeper.
@@ -46,6 +47,7 @@ type Agent struct {
 	Incarnation string
 	Status      string // up or lost
 	Since       int64
+	Zone        string // where its host stands, as its options say
 }
 
 // Config is one version of a cluster's configuration.
@@ -76,6 +78,9 @@ type HostGroup struct {
 	LastEnd     int64 // when that one ended; the cooldown counts from it
 	Settings    Settings
 	Removed     bool // no configuration names it any more; its stamp is kept
+
+	Maintenance Hold    // on: no switch of this group by itself
+	Pending     Pending // a failover that is to be acknowledged
 }
 
 // Settings are a group's rules of switching, parsed by the leader.
@@ -97,6 +102,8 @@ type Settings struct {
 	Probes          int      // that fail in a row before the primary counts as gone
 	Prefer          []string // addresses, the best candidate first
 	Never           []string // addresses that never become the primary by themselves
+	AckAfter        int64    // after which a failover by itself counts as acknowledged; 0: none is waited for
+	SafeLag         int64    // a candidate that is further behind is passed over; 0: not looked at
 }
 
 // Switch is the record of one switch.
@@ -136,6 +143,11 @@ type Switch struct {
 	Replicas   []Replica  // what each had when it stopped to receive (R19)
 	MayBeLost  string     // what a commit under PolicyAvailable may lose
 	Supersedes string     // the switch that it took the place of (R23)
+
+	Warnings  []string     // what an operator was told when he asked for it
+	Acked     Ack          // who took note of it
+	Hooks     []HookResult // what became of its hooks
+	HooksOpen bool         // hooks may still have to be run
 }
 
 // Prepared is a candidate whose agent confirmed that it is prepared.

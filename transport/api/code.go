@@ -78,6 +78,10 @@ const (
 	MayLoseWrites   Code = 2117
 	NoCandidate     Code = 2118
 	PrimaryAlive    Code = 2119
+	Maintenance     Code = 2124
+	Braked          Code = 2125
+	AckPending      Code = 2126
+	HookVeto        Code = 2127
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -149,6 +153,10 @@ var codeText = map[Code]string{
 	MayLoseWrites:      "an acknowledged write might be missing",
 	NoCandidate:        "no datasource can become the primary",
 	PrimaryAlive:       "the primary is alive",
+	Maintenance:        "the host group is in maintenance",
+	Braked:             "the brake is on",
+	AckPending:         "the last failover was not acknowledged yet",
+	HookVeto:           "a hook said no",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",
