@@ -93,6 +93,8 @@ type AgentHeartbeatRequest struct {
 	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 	LagMS     int64  `json:"lagMs,omitempty"`     // -1 when unknown
+	LastLagMS int64  `json:"lastLagMs,omitempty"` // as it was last known, also when the source is gone; -1 when never
+	Zone      string `json:"zone,omitempty"`      // where its host stands
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.
