@@ -13,6 +13,17 @@ import (
 // ruleChoice is the rule under which the choice of a new primary is recorded.
 const ruleChoice = "choice of the new primary"
 
+// choiceSoFar records where the choice stands before anything was stopped.
+func (k *Keeper) choiceSoFar(g *fsm.HostGroup) fsm.Check {
+	list := k.contenders(g)
+	found, err := choose(list, fsm.PolicyAvailable)
+	check := choiceCheck(list, found)
+	if check.Rule += " (as it stands)"; err != nil {
+		check.OK, check.Detail = false, oneLine(err)
+	}
+	return check
+}
+
 // rank fills in what the rules of choice look at beside the positions: prefer,
 // the zone of the old primary, and how far behind the candidate was.
 func (k *Keeper) rank(c *contender, state *fsm.State, settings fsm.Settings, from string) {
