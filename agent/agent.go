@@ -53,6 +53,7 @@ type Agent struct {
 	dead     bool              // the process is gone
 	wasDead  bool              // and nothing was seen of it since
 	heardOf  hearing           // when the server last heard of its source
+	lag      int64             // behind its source, ms, as last known; -1: never
 	grants   []api.Grant       // of the last answer
 	interval time.Duration     // between heartbeats
 	heard    bool              // a keeper answered since the start
@@ -72,7 +73,7 @@ func Open(cfg Config) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		cfg: cfg, log: cfg.Logger, db: cfg.Database, incarnation: newIncarnation(), notes: notes, started: time.Now(), interval: defaultBeat,
+		cfg: cfg, log: cfg.Logger, db: cfg.Database, incarnation: newIncarnation(), notes: notes, started: time.Now(), interval: defaultBeat, lag: -1,
 		look: make(chan struct{}, 1), act: make(chan struct{}, 1), looked: make(chan struct{}), hurry: make(chan struct{}, 1),
 		attached: make(chan mysql.Process, 1), secured: make(chan struct{}), warnings: map[string]string{}, boot: bootID(),
 	}

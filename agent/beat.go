@@ -162,7 +162,7 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 	beat := api.AgentHeartbeatRequest{
 		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version,
 		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
-		Dead: a.dead, HeardMS: -1, LagMS: -1, Applied: s.GTIDSlavePos,
+		Dead: a.dead, HeardMS: -1, LagMS: -1, Zone: a.cfg.Zone, Applied: s.GTIDSlavePos,
 		Committed: m.Committed, Primary: m.Primary,
 	}
 	if beat.ServerID == "" {
@@ -173,8 +173,15 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 		beat.HeardMS = a.heardOf.ago()
 		if r.SecondsBehind >= 0 {
 			beat.LagMS = r.SecondsBehind * 1000
+			a.lag = beat.LagMS
 		}
 	}
+	// Of a server that lost its source the database does not know any more how far
+	// behind it was; a failover wants to know just then.
+	if s.Reachable && s.Replication == nil {
+		a.lag = -1 // it follows nobody
+	}
+	beat.LastLagMS = a.lag
 	if s.Reachable {
 		beat.MySQL = api.MySQLStatus{Status: 1, Connected: int(s.Connections)}
 	}

@@ -43,6 +43,7 @@ type Link interface {
 // Config is what an Agent is made with. Zero durations mean the defaults.
 type Config struct {
 	ID       string // its name
+	Zone     string // where its host stands; optional
 	DataDir  string // for what it must remember; this agent's alone
 	Version  string
 	Database Database
@@ -63,6 +64,8 @@ func (c Config) Validate() error {
 	switch {
 	case !validID.MatchString(c.ID):
 		return fmt.Errorf("agent config: the name %q: want 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first", c.ID)
+	case c.Zone != "" && !validID.MatchString(c.Zone):
+		return fmt.Errorf("agent config: the zone %q: want 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first", c.Zone)
 	case c.DataDir == "":
 		return fmt.Errorf("agent config: no data directory: an agent must remember what it promised")
 	case c.Database == nil:

@@ -10,6 +10,7 @@ type RegisterAgent struct {
 	Version     string
 	ServerID    string
 	Incarnation string
+	Zone        string
 }
 
 func (*RegisterAgent) commandType() Type { return typeRegisterAgent }
@@ -22,7 +23,7 @@ func (c *RegisterAgent) apply(t *txn) ([]byte, *Refusal) {
 	if old == nil && t.count(tableAgents, maxAgents) >= maxAgents {
 		return nil, refuse(CodeRateLimited, "%d agents are registered: no more can be", maxAgents)
 	}
-	a := &Agent{Address: c.Address, ID: c.ID, Listen: c.Listen, Version: c.Version, ServerID: c.ServerID, Incarnation: c.Incarnation, Status: StatusUp, Since: t.header.Time}
+	a := &Agent{Address: c.Address, ID: c.ID, Listen: c.Listen, Version: c.Version, ServerID: c.ServerID, Incarnation: c.Incarnation, Zone: clip(c.Zone), Status: StatusUp, Since: t.header.Time}
 	if old != nil {
 		if a.ServerID == "" {
 			a.ServerID = old.ServerID // its server is not reachable now; it is still the same one

@@ -27,6 +27,10 @@ const (
 	typeCompareState      Type = 72
 	typeFreezeGroup       Type = 90
 	typeThawGroup         Type = 91
+	typeSetMaintenance    Type = 85
+	typeSetBrake          Type = 86
+	typeAckSwitch         Type = 87
+	typeRecordHook        Type = 88
 )
 
 // Command is a change of the state. apply runs within one transaction, which
@@ -50,6 +54,7 @@ func init() {
 		(*ExpireSessions)(nil), (*RaiseClusterEpoch)(nil),
 		(*MarkState)(nil), (*CompareState)(nil),
 		(*FreezeGroup)(nil), (*ThawGroup)(nil),
+		(*SetMaintenance)(nil), (*SetBrake)(nil), (*AckSwitch)(nil), (*RecordHook)(nil),
 	} {
 		commands[c.commandType()] = c
 	}
@@ -89,4 +94,7 @@ const (
 	CodeConflict         = 2115
 	CodeGroupFrozen      = 2130
 	CodeNotFrozen        = 2131
+	CodeMaintenance      = 2124
+	CodeBraked           = 2125
+	CodeAckPending       = 2126
 )

@@ -9,6 +9,7 @@ type meta struct {
 	Epoch     uint64 // cluster epoch: leads every stamp, raised by restore and recovery (R25)
 	Feature   uint32 // feature level
 	Sessions  int    // how many client sessions there are
+	Brake     Hold   // on: no switch by itself in the whole cluster
 }
 
 // Member is a keeper.
@@ -46,6 +47,7 @@ type Agent struct {
 	Incarnation string
 	Status      string // up or lost
 	Since       int64
+	Zone        string // where its host stands, as its options say
 }
 
 // Config is one version of a cluster's configuration.
@@ -77,11 +79,13 @@ type HostGroup struct {
 	Settings    Settings
 	Removed     bool // no configuration names it any more; its stamp is kept
 
-	Frozen   string // R25: why nobody may write to it until its primary is known again; empty: not frozen
-	FrozenAt uint64 // index of the entry that froze it
-	Heard    uint64 // the highest generation that somebody reported since
-	Decided  uint64 // cluster epoch in which it was thawed last
-	Thawed   string // how it was
+	Frozen      string  // R25: why nobody may write to it until its primary is known again; empty: not frozen
+	FrozenAt    uint64  // index of the entry that froze it
+	Heard       uint64  // the highest generation that somebody reported since
+	Decided     uint64  // cluster epoch in which it was thawed last
+	Thawed      string  // how it was
+	Maintenance Hold    // on: no switch of this group by itself
+	Pending     Pending // a failover that is to be acknowledged
 }
 
 // Settings are a group's rules of switching, parsed by the leader.
@@ -103,6 +107,8 @@ type Settings struct {
 	Probes          int      // that fail in a row before the primary counts as gone
 	Prefer          []string // addresses, the best candidate first
 	Never           []string // addresses that never become the primary by themselves
+	AckAfter        int64    // after which a failover by itself counts as acknowledged; 0: none is waited for
+	SafeLag         int64    // a candidate that is further behind is passed over; 0: not looked at
 }
 
 // Switch is the record of one switch.
@@ -142,6 +148,11 @@ type Switch struct {
 	Replicas   []Replica  // what each had when it stopped to receive (R19)
 	MayBeLost  string     // what a commit under PolicyAvailable may lose
 	Supersedes string     // the switch that it took the place of (R23)
+
+	Warnings  []string     // what an operator was told when he asked for it
+	Acked     Ack          // who took note of it
+	Hooks     []HookResult // what became of its hooks
+	HooksOpen bool         // hooks may still have to be run
 }
 
 // Prepared is a candidate whose agent confirmed that it is prepared.

@@ -95,6 +95,10 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 	if r := c.check(old, superseding, t.header.Time); r != nil {
 		return nil, r
 	}
+	warnings, r := t.restrained(c, old, superseding)
+	if r != nil {
+		return nil, r
+	}
 	g := *old
 	g.Generation++
 	g.Step = StepRequested
@@ -103,7 +107,7 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 		From: c.From, To: c.To, FromAddress: g.Datasources[c.From], ToAddress: g.Datasources[c.To],
 		Reason: clip(c.Reason), RequestedBy: clip(c.RequestedBy), ByOperator: c.ByOperator,
 		State: StateRequested, Epoch: t.meta().Epoch, Generation: g.Generation, Number: t.index,
-		Members: g.Datasources, Settings: g.Settings,
+		Members: g.Datasources, Settings: g.Settings, Warnings: warnings, HooksOpen: true,
 		Steps: []Step{{State: StateRequested, Time: t.header.Time, Term: t.term}},
 	}
 	s.FromServer, s.ToServer = t.serverID(s.FromAddress), t.serverID(s.ToAddress)
@@ -277,6 +281,7 @@ func (c *AdvanceSwitch) apply(t *txn) ([]byte, *Refusal) {
 		if s.Kind != KindFailover || c.From != StateRequested && c.From != StatePreflight && c.From != StateVoting {
 			g.LastEnd = t.header.Time
 		}
+		g.awaitAck(&s, t.header.Time)
 	}
 	t.put(tableSwitches, &s)
 	t.put(tableGroups, &g)

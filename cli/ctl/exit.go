@@ -66,7 +66,9 @@ var apiExit = map[api.Code]int{
 	api.LastProxy: ExitRefused, api.ForeignCluster: ExitRefused, api.PreflightFailed: ExitRefused,
 	api.NotPrepared: ExitRefused, api.NotReplica: ExitRefused, api.NotDrained: ExitRefused,
 	api.StillReplica: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
-	api.GroupFrozen: ExitRefused, api.NotFrozen: ExitRefused, api.MayLoseWrites: ExitRefused, api.NoCandidate: ExitRefused, api.PrimaryAlive: ExitRefused,
+	api.GroupFrozen: ExitRefused, api.NotFrozen: ExitRefused,
+	api.MayLoseWrites: ExitRefused, api.NoCandidate: ExitRefused, api.PrimaryAlive: ExitRefused,
+	api.Maintenance: ExitRefused, api.Braked: ExitRefused, api.AckPending: ExitRefused, api.HookVeto: ExitRefused,
 }
 
 // ErrUnreachable is returned when none of the keepers could be connected to.

@@ -14,6 +14,7 @@ import (
 // options are the agent's flags.
 type options struct {
 	name       string
+	zone       string
 	data       string
 	keepers    []string
 	mysql      string
@@ -43,6 +44,7 @@ func (o *options) app() daemon.App {
 		HTTP: "127.0.0.1:7301",
 		Flags: []settings.Flag{
 			{Name: "name", Value: &o.name, Arg: "name", Usage: "name of this agent (default: the host's name)"},
+			{Name: "zone", Value: &o.zone, Arg: "name", Usage: "where this host stands (rack, datacenter): in a failover replicas in the zone of the old primary come first"},
 			{Name: "data", Value: &o.data, Arg: "dir", Usage: "directory that belongs to this agent alone"},
 			{Name: "keepers", Value: &o.keepers, Arg: "host:port,…", Usage: "ports for machines of the keepers"},
 			{Name: "mysql", Value: &o.mysql, Arg: "host:port", Usage: "address of the database server, as the configuration names it in write"},

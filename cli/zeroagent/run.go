@@ -37,7 +37,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 			env.Log.Debug("close the connections to the server", "error", err)
 		}
 	}()
-	a, err := agent.Open(agent.Config{ID: o.name, DataDir: o.data, Version: daemon.Version, Database: db, ServerConf: o.serverConf, Logger: env.Log.Named("agent")})
+	a, err := agent.Open(agent.Config{ID: o.name, Zone: o.zone, DataDir: o.data, Version: daemon.Version, Database: db, ServerConf: o.serverConf, Logger: env.Log.Named("agent")})
 	if err != nil {
 		return final(err)
 	}

@@ -109,6 +109,8 @@ type actor struct {
 
 	dead      bool // an agent's server
 	receiving bool
+	zone      string
+	lag       int64 // ms
 	received  string
 	applied   string
 	failing   bool // a proxy's probes of db0

@@ -27,11 +27,11 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 	}
 	state := k.cfg.Store.State()
 	row := state.Agent(c.body.Address)
-	want := fsm.RegisterAgent{Address: c.body.Address, ID: c.who.ID, Listen: c.body.Listen, Version: c.body.Version, ServerID: c.body.ServerID, Incarnation: hello.Incarnation}
+	want := fsm.RegisterAgent{Address: c.body.Address, ID: c.who.ID, Listen: c.body.Listen, Version: c.body.Version, ServerID: c.body.ServerID, Incarnation: hello.Incarnation, Zone: c.body.Zone}
 	if row != nil && want.ServerID == "" {
 		want.ServerID = row.ServerID
 	}
-	if row == nil || want != (fsm.RegisterAgent{Address: row.Address, ID: row.ID, Listen: row.Listen, Version: row.Version, ServerID: row.ServerID, Incarnation: row.Incarnation}) {
+	if row == nil || want != (fsm.RegisterAgent{Address: row.Address, ID: row.ID, Listen: row.Listen, Version: row.Version, ServerID: row.ServerID, Incarnation: row.Incarnation, Zone: row.Zone}) {
 		if row != nil && row.ServerID != "" && want.ServerID != row.ServerID {
 			k.log.Warn("another server answers at a datasource's address", "datasource", row.Address, "was", row.ServerID, "is", want.ServerID)
 		}

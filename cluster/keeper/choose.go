@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
@@ -19,17 +20,22 @@ type contender struct {
 	applied  string
 	outside  bool // it does not replicate: received is what it has of the old primary's own, empty for nothing
 	prefer   int  // place in the list of the preferred, behind its end when it is not
+	zone     string
+	near     bool          // in the zone of the old primary
+	behind   time.Duration // its source, when that was last known; negative: never
+	lagging  bool          // behind by more than safe_lag, and not caught up
 }
 
 // choice is whom a failover falls on.
 type choice struct {
 	address string
 	lost    string // what may be lost with it, only under PolicyAvailable
+	why     string
 }
 
 // choose picks the new primary: one that can be, and has received all that any
-// replica has (R19); among these the preferred, then the one that has applied
-// most, then the first of the list. Under PolicyLossless everybody must have
+// replica has (R19); among these those that do not lag, the preferred, the one in
+// the old primary's zone, the one that has applied most, the first of the list. Under PolicyLossless everybody must have
 // stopped to receive, and whoever has most must be one that can be the primary.
 // Under PolicyAvailable the best that is left is taken, and what that may lose is
 // said.
@@ -75,18 +81,9 @@ func choose(list []contender, policy string) (choice, error) {
 		full = []int{slices.MaxFunc(eligible, func(a, b int) int { return known[a].compare(known[b]) })}
 		lost = append(lost, fmt.Sprintf("%s has %s of %s", list[full[0]].address, known[full[0]], most))
 	}
-	best := slices.MinFunc(full, func(a, b int) int {
-		if list[a].prefer != list[b].prefer {
-			return list[a].prefer - list[b].prefer
-		}
-		x, _ := parseGTIDs(list[a].applied) // unknown: nothing is applied
-		y, _ := parseGTIDs(list[b].applied)
-		if d := y.compare(x); d != 0 {
-			return d
-		}
-		return a - b
-	})
-	return choice{address: list[best].address, lost: strings.Join(lost, "; ")}, nil
+	full = passOver(list, full)
+	best := slices.MinFunc(full, func(a, b int) int { return precedes(list, a, b) })
+	return choice{address: list[best].address, lost: strings.Join(lost, "; "), why: reason(list, eligible, full, best)}, nil
 }
 
 // gtids is a MariaDB GTID position: the last sequence number of each domain.

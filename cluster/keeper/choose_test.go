@@ -13,7 +13,15 @@ func TestChoose(t *testing.T) {
 	replica := func(address, received string) contender {
 		return contender{address: address, stopped: true, received: received, applied: received, prefer: 1}
 	}
-	with := func(c contender, change func(c *contender)) contender { change(&c); return c }
+	with := func(c contender, changes ...func(c *contender)) contender {
+		for _, change := range changes {
+			change(&c)
+		}
+		return c
+	}
+	lags := func(c *contender) { c.lagging, c.behind = true, time.Minute }
+	near := func(c *contender) { c.zone, c.near = "z1", true }
+	preferred := func(c *contender) { c.prefer = 0 }
 	excluded := func(c *contender) { c.excluded = "it is in never" }
 	away := func(c *contender) { c.stopped, c.received, c.excluded = false, "", "no connection" }
 	tests := []struct {
@@ -23,6 +31,7 @@ func TestChoose(t *testing.T) {
 		want   string // an address; empty: refused
 		code   api.Code
 		says   string // part of the loss or the error
+		why    string // part of the reason
 	}{
 		{name: "the most advanced", list: []contender{replica("a", "0-1-9"), replica("b", "0-1-11"), replica("c", "0-1-10")}, want: "b"},
 		{name: "numbers, not text", list: []contender{replica("a", "0-1-9"), replica("b", "0-1-10")}, want: "b"},
@@ -30,6 +39,16 @@ func TestChoose(t *testing.T) {
 		{name: "the preferred of equals", list: []contender{replica("a", "0-1-9"), with(replica("b", "0-1-9"), func(c *contender) { c.prefer = 0 })}, want: "b"},
 		{name: "not the preferred that is behind", list: []contender{replica("a", "0-1-9"), with(replica("b", "0-1-8"), func(c *contender) { c.prefer = 0 })}, want: "a"},
 		{name: "less lag of equals", list: []contender{with(replica("a", "0-1-9"), func(c *contender) { c.applied = "0-1-2" }), replica("b", "0-1-9")}, want: "b"},
+		{name: "one that lags is passed over", list: []contender{with(replica("a", "0-1-9"), lags), replica("b", "0-1-9")}, want: "b", why: "a was passed over, it was 1m0s behind"},
+		{name: "also when it is preferred", list: []contender{with(replica("a", "0-1-9"), lags, preferred), replica("b", "0-1-9")}, want: "b"},
+		{name: "not when it alone has all", list: []contender{with(replica("a", "0-1-10"), lags), replica("b", "0-1-9")}, want: "a", why: "it alone has received most"},
+		{name: "not when all lag", list: []contender{with(replica("a", "0-1-9"), lags), with(replica("b", "0-1-9"), lags)}, want: "a"},
+		{name: "the zone of the old primary", list: []contender{replica("a", "0-1-9"), with(replica("b", "0-1-9"), near)}, want: "b", why: "zone of the old primary"},
+		{name: "before who has applied more", list: []contender{replica("a", "0-1-9"), with(replica("b", "0-1-9"), near, func(c *contender) { c.applied = "0-1-1" })}, want: "b"},
+		{name: "prefer before the zone", list: []contender{with(replica("a", "0-1-9"), near), with(replica("b", "0-1-9"), preferred)}, want: "b", why: "is preferred"},
+		{name: "lag before the zone", list: []contender{with(replica("a", "0-1-9"), near, lags), replica("b", "0-1-9")}, want: "b"},
+		{name: "positions before everything", list: []contender{with(replica("a", "0-1-9"), near, preferred), with(replica("b", "0-1-10"), lags)}, want: "b"},
+		{name: "also when writes may be lost", policy: fsm.PolicyAvailable, list: []contender{with(replica("a", "0-1-9"), near, preferred), with(replica("b", "0-1-10"), lags), with(replica("c", ""), away)}, want: "b", says: "c was not reached"},
 		{name: "every domain", list: []contender{replica("a", "0-1-9,1-2-5"), replica("b", "0-1-9,1-2-6")}, want: "b"},
 		{name: "one that never is, with no more than another", list: []contender{with(replica("a", "0-1-9"), excluded), replica("b", "0-1-9")}, want: "b"},
 		{name: "one that never is has most", list: []contender{with(replica("a", "0-1-10"), excluded), replica("b", "0-1-9")}, code: api.MayLoseWrites, says: "never"},
@@ -56,6 +75,9 @@ func TestChoose(t *testing.T) {
 			text := got.lost
 			if err != nil {
 				text = err.Error()
+			}
+			if !strings.Contains(got.why, test.why) || (err == nil) != (got.why != "") {
+				t.Errorf("chose it because %q, want %q", got.why, test.why)
 			}
 			if wantCode(t, "the choice", err, test.code); got.address != test.want || !strings.Contains(text, test.says) || (err == nil && test.says == "" && got.lost != "") {
 				t.Errorf("chose %q (%s), want %q (%s)", got.address, text, test.want, test.says)

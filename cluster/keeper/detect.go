@@ -69,12 +69,13 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 	to, err := k.provisional(g)
 	if err != nil {
 		log.Error("the primary is gone, and there is nobody to take its place", "error", err)
+		k.refusals.note(state, k.cfg.Now(), &fsm.RequestSwitch{Group: g.Name, RequestedBy: "detector", Reason: why}, err)
 		return
 	}
-	result, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, &fsm.RequestSwitch{
-		Group: g.Name, From: g.Writable, To: to, Any: true, Kind: fsm.KindFailover, Reason: why, RequestedBy: "detector",
-	}))
+	request := &fsm.RequestSwitch{Group: g.Name, From: g.Writable, To: to, Any: true, Kind: fsm.KindFailover, Reason: why, RequestedBy: "detector"}
+	result, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, request))
 	if err != nil {
+		k.refusals.note(state, k.cfg.Now(), request, err)
 		if ctx.Err() == nil {
 			log.Warn("the primary is gone, and a failover was refused", "error", err)
 		}

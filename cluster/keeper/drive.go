@@ -87,6 +87,7 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 	defer superseded()
 	d := &driver{Keeper: k, term: term, id: id}
 	defer d.work.Wait()
+	defer k.hooks.poke(id)
 	for ctx.Err() == nil {
 		// Record and stamp are of one state: a leader that was deposed may apply
 		// what its successor decided, and must not put that stamp on its own orders.
@@ -96,6 +97,7 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 			return
 		}
 		d.stamp = stampOfSwitch(state, s)
+		k.hooks.poke(id)
 		step, ok := steps[s.State]
 		if !ok {
 			d.over(ctx, s)
@@ -224,7 +226,10 @@ func went(s *fsm.Switch, state string) bool {
 	return false
 }
 
-func (d *driver) requested(context.Context, *fsm.Switch) outcome {
+func (d *driver) requested(ctx context.Context, s *fsm.Switch) outcome {
+	if err := d.mayBegin(ctx, s); err != nil {
+		return undo(fsm.StateRolledBack, err)
+	}
 	return next(fsm.StatePreflight, "")
 }
 

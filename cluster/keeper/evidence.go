@@ -73,13 +73,14 @@ func (k *Keeper) evidenceOf(state *fsm.State, g *fsm.HostGroup) evidence {
 // contenders are the replicas of a group, as their agents' heartbeats have them.
 func (k *Keeper) contenders(g *fsm.HostGroup) []contender {
 	var list []contender
-	primary := g.Datasources[g.Writable]
+	state, primary := k.cfg.Store.State(), g.Datasources[g.Writable]
 	for _, address := range g.Datasources {
 		if address == primary {
 			continue
 		}
 		beat, age, heard := k.presence.agent(address)
-		c := contender{address: address, stopped: true, received: beat.Received, applied: beat.Applied, prefer: preferred(g.Settings, address)}
+		c := contender{address: address, stopped: true, received: beat.Received, applied: beat.Applied}
+		k.rank(&c, state, g.Settings, primary)
 		switch {
 		case !heard || age > k.times.Lease:
 			c.stopped, c.excluded = false, "its agent is silent"

@@ -37,6 +37,7 @@ type member struct {
 	node    *cluster.Node
 	peers   *transport.Client
 	tuning  tuning
+	clock   *clock
 	log     hclog.Logger
 
 	keeper atomic.Pointer[Keeper] // of the moment: tests replace it
@@ -56,7 +57,7 @@ type tuning struct {
 // directories when addresses are given.
 func startMember(t *testing.T, log hclog.Logger, name string, listener net.Listener, clock *clock, group []string, tune tuning) *member {
 	t.Helper()
-	m := &member{t: t, name: name, address: listener.Addr().String(), tuning: tune, log: log.Named(name), conns: map[*wire.Invoker]*Keeper{}}
+	m := &member{t: t, name: name, address: listener.Addr().String(), tuning: tune, clock: clock, log: log.Named(name), conns: map[*wire.Invoker]*Keeper{}}
 	mux, err := transport.NewMux(listener, transport.MuxConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +143,7 @@ func (m *member) closed(inv *wire.Invoker, _ error) {
 // would. The one before must have been stopped.
 func (m *member) replaceKeeper() {
 	m.t.Helper()
-	cfg := Config{Store: m.node, Group: m.node, Leadership: m.node, Peer: m.peers, Logger: m.log, Version: "test", Dev: true, HeartbeatInterval: 40 * time.Millisecond}
+	cfg := Config{Store: m.node, Group: m.node, Leadership: m.node, Peer: m.peers, Logger: m.log, Version: "test", Dev: true, HeartbeatInterval: 40 * time.Millisecond, Now: m.clock.now}
 	if m.tuning.config != nil {
 		m.tuning.config(&cfg)
 	}

@@ -50,6 +50,11 @@ func (k *Keeper) handlerTable() wire.Handlers {
 		api.SwitchShow:      handle(k.switchShow, []string{"id"}, api.RoleOperator),
 		api.SwitchAbort:     handle(k.switchAbort, []string{"id", "reason"}, api.RoleOperator),
 		api.SnapshotSave:    handle(k.snapshotSave, nil, api.RoleOperator),
+
+		api.GroupMaintenance: handle(k.groupMaintenance, []string{"hostGroup", "on"}, api.RoleOperator),
+		api.BrakeSet:         handle(k.brakeSet, []string{"on"}, api.RoleOperator),
+		api.SwitchAck:        handle(k.switchAck, []string{"id"}, api.RoleOperator),
+		api.SwitchDryRun:     handle(k.switchDryRun, []string{"hostGroup", "toIndex", "reason"}, api.RoleOperator),
 		// any keeper, leader or not
 		api.NodeStatus:     handle(k.nodeStatus, nil),
 		api.KeeperDiscover: handle(k.keeperDiscover, []string{"memberId"}, api.RoleKeeper),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zerokeeper/zero/cluster/keeper/hook"
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/lease"
@@ -62,7 +63,9 @@ type Config struct {
 	Peer       Peer // to forward op 0 to the leader
 	Logger     hclog.Logger
 	Version    string
-	Dev        bool // literal passwords are accepted in configurations
+	Dev        bool             // literal passwords are accepted in configurations
+	Now        func() time.Time // the clock that stamps proposals; time.Now
+	Hooks      []hook.Spec      // this keeper's own, run while it leads
 
 	Lease             time.Duration // of a proxy or an agent, from the sending of its heartbeat; 2 s
 	HeartbeatInterval time.Duration // what proxies and agents are told; a fifth of a lease
@@ -77,6 +80,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	for _, d := range []struct {
 		value  *time.Duration
@@ -103,6 +109,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("keeper config: a heartbeat every %s, want at most %s for a lease of %s", c.HeartbeatInterval, lease.For(c.Lease).Beat, c.Lease)
 	case c.LostAfter < 3*c.HeartbeatInterval || c.RemoveAfter < c.LostAfter:
 		return fmt.Errorf("keeper config: lost after %s, removed after %s: want at least three heartbeats of %s, and the second not below the first", c.LostAfter, c.RemoveAfter, c.HeartbeatInterval)
+	}
+	if err := validateHooks(c.Hooks); err != nil {
+		return fmt.Errorf("keeper config: %w", err)
 	}
 	if err := lease.For(c.Lease).Validate(); err != nil {
 		return fmt.Errorf("keeper config: %w", err)
@@ -136,6 +145,9 @@ type Keeper struct {
 	drivers *drivers // of the running term, nil when this keeper does not lead
 
 	backlog atomic.Int32 // background work under way
+
+	refusals refusals // of switches that never began
+	hooks    *hooks
 }
 
 // New makes a Keeper. It does nothing until Run, but answers at once.
@@ -145,7 +157,7 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, err
 	}
 	k := &Keeper{
-		cfg: cfg, log: cfg.Logger, waits: defaultWaits, times: lease.For(cfg.Lease), presence: newPresence(), leases: newLeases(), proofs: newProofs(), pushes: newPushes(), publishing: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, waits: defaultWaits, times: lease.For(cfg.Lease), presence: newPresence(), leases: newLeases(), proofs: newProofs(), pushes: newPushes(), publishing: make(chan struct{}, 1), hooks: newHooks(cfg.Hooks),
 		name:     sync.OnceValue(func() string { return cfg.Group.Status().Name }),
 		memberID: sync.OnceValue(func() string { return cfg.Group.Status().MemberID }),
 	}

@@ -42,7 +42,7 @@ func (k *Keeper) clusterView(ctx context.Context, c *call[struct{}]) (api.Cluste
 	for _, g := range state.Groups() {
 		view.Groups = append(view.Groups, k.viewGroup(state, g))
 	}
-	view.Problems = k.problems(state, view.Members)
+	view.Problems, view.Brake = k.problems(state, view.Members), viewHold(state.Brake(), k.cfg.Now())
 	return view, nil
 }
 
@@ -80,7 +80,11 @@ func (k *Keeper) groupList(ctx context.Context, c *call[api.GroupListRequest]) (
 	groups := []api.Group{}
 	for _, g := range state.Groups() {
 		if c.body.Name == "" || c.body.Name == g.Name {
-			groups = append(groups, k.viewGroup(state, g))
+			view := k.viewGroup(state, g)
+			if c.body.Name != "" {
+				view.Detail = k.viewDetail(state, g)
+			}
+			groups = append(groups, view)
 		}
 	}
 	if c.body.Name != "" && len(groups) == 0 {

@@ -19,7 +19,7 @@ const (
 func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check {
 	d.settleIn(ctx, s)
 	state := d.cfg.Store.State()
-	return []fsm.Check{
+	checks := []fsm.Check{
 		d.checkGone(state, s),
 		checkFenceable(state, s),
 		d.checkReachable(state, s),
@@ -28,6 +28,10 @@ func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check
 		d.checkLoad(ctx, s),
 		{Rule: ruleBinlog, OK: true, Input: "skipped: in a failover everything that was received is applied before the commit"},
 	}
+	if g := state.Group(s.Group); s.Any && g != nil {
+		checks = append(checks, d.choiceSoFar(g))
+	}
+	return checks
 }
 
 // settleIn waits for the connections that a new leader does not have yet. Later

@@ -128,6 +128,7 @@ func (d *driver) gatherReceived(ctx context.Context, s *fsm.Switch) outcome {
 	}
 	out := next(fsm.StatePromoting, note)
 	out.Chosen, out.Replicas, out.MayBeLost, out.Incarnation = found.address, rows, found.lost, drained.Incarnation
+	out.Checks = []fsm.Check{choiceCheck(list, found)}
 	return out
 }
 
@@ -168,7 +169,7 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 		return err
 	})
 	row := fsm.Replica{Address: address}
-	c := contender{address: address, prefer: preferred(s.Settings, address)}
+	c := contender{address: address}
 	if err != nil {
 		row.Note, c.excluded = oneLine(err), oneLine(err)
 		return row, c
@@ -180,6 +181,7 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 		row.Stopped, row.Received, row.Note = c.stopped, c.received, c.excluded
 		return row, c
 	}
+	d.rank(&c, d.cfg.Store.State(), s.Settings, s.FromAddress)
 	switch prepared := incarnationOf(s, address); {
 	case !slices.Contains(candidates(s), address):
 		c.excluded = "another was asked for"

@@ -66,19 +66,13 @@ func (k *Keeper) requestSwitch(ctx context.Context, req *wire.Request, request *
 	if request.Reason == "" {
 		return "", api.Errorf(api.BadRequest, "a switch needs a reason: it is what the others will read")
 	}
-	if request.To == api.AnyIndex && request.Kind == fsm.KindFailover {
-		g := k.cfg.Store.State().Group(request.Group)
-		if g == nil || g.Removed {
-			return "", api.Errorf(api.KeyMissing, "no host group %q", request.Group)
-		}
-		to, err := k.provisional(g)
-		if err != nil {
-			return "", err
-		}
-		request.To, request.Any = to, true
+	if err := k.choosing(k.cfg.Store.State(), request); err != nil {
+		k.refusals.note(k.cfg.Store.State(), k.cfg.Now(), request, err)
+		return "", err
 	}
 	result, err := k.propose(ctx, req, request)
 	if err != nil {
+		k.refusals.note(k.cfg.Store.State(), k.cfg.Now(), request, err)
 		return "", err
 	}
 	id := string(result.Data)
@@ -111,16 +105,7 @@ func (k *Keeper) switchStart(ctx context.Context, c *call[api.SwitchStartRequest
 	if err := k.leads(); err != nil {
 		return api.SwitchStarted{}, err
 	}
-	from := 0
-	if c.body.FromIndex != nil {
-		from = *c.body.FromIndex
-	} else if g := k.cfg.Store.State().Group(c.body.HostGroup); g != nil {
-		from = g.Writable
-	}
-	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
-		Group: c.body.HostGroup, From: from, To: c.body.ToIndex, Kind: cmp.Or(c.body.Kind, fsm.KindPlanned), Policy: c.body.Policy,
-		Reason: c.body.Reason, RequestedBy: "operator " + c.who.ID, ByOperator: true,
-	})
+	id, err := k.requestSwitch(ctx, c.req, k.operatorRequest(k.cfg.Store.State(), c.who.ID, c.body))
 	if err != nil {
 		return api.SwitchStarted{}, err
 	}
@@ -157,7 +142,7 @@ func (k *Keeper) switchList(ctx context.Context, c *call[api.SwitchListRequest])
 	}
 	answer := api.SwitchListAnswer{Switches: []api.Switch{}, Next: next}
 	for _, s := range rows {
-		answer.Switches = append(answer.Switches, viewSwitch(state, s))
+		answer.Switches = append(answer.Switches, k.viewSwitch(state, s))
 	}
 	return answer, nil
 }
@@ -171,5 +156,5 @@ func (k *Keeper) switchShow(ctx context.Context, c *call[api.SwitchRef]) (api.Sw
 	if s == nil {
 		return api.Switch{}, api.Errorf(api.KeyMissing, "no switch %q: `zeroctl switch list` shows them", c.body.ID)
 	}
-	return viewSwitch(state, s), nil
+	return k.viewSwitch(state, s), nil
 }

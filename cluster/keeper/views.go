@@ -43,7 +43,7 @@ func (k *Keeper) viewAgents(state *fsm.State) []api.Agent {
 		_, connected := k.agents.Get(row.Address)
 		list = append(list, api.Agent{
 			ID: row.ID, Address: row.Address, Status: row.Status, Version: row.Version, ServerID: row.ServerID, Role: beat.Role, ReadOnly: beat.ReadOnly,
-			Alarm: beat.Alarm, Connected: connected, MySQL: beat.MySQL, SystemInfo: beat.SystemInfo, AgeMS: ageOf(age, heard),
+			Alarm: beat.Alarm, Zone: row.Zone, Connected: connected, MySQL: beat.MySQL, SystemInfo: beat.SystemInfo, AgeMS: ageOf(age, heard),
 		})
 	}
 	return list
@@ -77,11 +77,12 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		}
 		view.Datasources = append(view.Datasources, member)
 	}
+	k.viewHeld(&view, state, g)
 	return view
 }
 
 // viewSwitch is a switch's record for people: times, durations, outcome.
-func viewSwitch(state *fsm.State, s *fsm.Switch) api.Switch {
+func (k *Keeper) viewSwitch(state *fsm.State, s *fsm.Switch) api.Switch {
 	view := api.Switch{
 		ID: s.ID, HostGroup: s.Group, Cluster: s.Cluster, Kind: s.Kind, FromIndex: s.From, ToIndex: s.To, From: s.FromAddress, To: s.ToAddress,
 		Reason: s.Reason, RequestedBy: s.RequestedBy, State: s.State, Generation: s.Generation, VoteRule: s.VoteRule,
@@ -128,6 +129,7 @@ func viewSwitch(state *fsm.State, s *fsm.Switch) api.Switch {
 		}
 		view.Votes = append(view.Votes, vote)
 	}
+	k.viewNight(&view, state, s)
 	return view
 }
 
@@ -137,6 +139,7 @@ func milliseconds(nanos int64) float64 { return float64(nanos/1000) / 1000 }
 func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 	list := []string{}
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	k.heldProblems(state, add)
 	voters := 0
 	for _, m := range members {
 		if m.Voter {

@@ -125,7 +125,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 			Stamps: a.stamps,
 		}
 	} else {
-		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead}
+		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Zone: a.zone, LastLagMS: a.lag}
 		if a.readOnly {
 			beat.Alarm = a.alarm()
 			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = db0, a.receiving, 5, a.received, a.applied

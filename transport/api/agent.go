@@ -98,6 +98,8 @@ type AgentHeartbeatRequest struct {
 	// it made the primary.
 	Committed uint64 `json:"committed,omitempty"`
 	Primary   string `json:"primary,omitempty"`
+	LastLagMS int64  `json:"lastLagMs,omitempty"` // as it was last known, also when the source is gone; -1 when never
+	Zone      string `json:"zone,omitempty"`      // where its host stands
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.

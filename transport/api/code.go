@@ -80,6 +80,10 @@ const (
 	PrimaryAlive    Code = 2119
 	GroupFrozen     Code = 2130
 	NotFrozen       Code = 2131
+	Maintenance     Code = 2124
+	Braked          Code = 2125
+	AckPending      Code = 2126
+	HookVeto        Code = 2127
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -153,6 +157,10 @@ var codeText = map[Code]string{
 	PrimaryAlive:       "the primary is alive",
 	GroupFrozen:        "the host group is frozen after a restore",
 	NotFrozen:          "the host group is not frozen",
+	Maintenance:        "the host group is in maintenance",
+	Braked:             "the brake is on",
+	AckPending:         "the last failover was not acknowledged yet",
+	HookVeto:           "a hook said no",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",

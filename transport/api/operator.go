@@ -31,6 +31,11 @@ const (
 	SwitchShow      = "SwitchShow"
 	SwitchAbort     = "SwitchAbort"
 	SnapshotSave    = "SnapshotSave"
+
+	GroupMaintenance = "GroupMaintenance"
+	BrakeSet         = "BrakeSet"
+	SwitchAck        = "SwitchAck"
+	SwitchDryRun     = "SwitchDryRun" // of a SwitchStartRequest
 )
 
 // What keepers ask each other. SectionForward is an op-0 request that a follower
@@ -104,6 +109,7 @@ type ClusterViewAnswer struct {
 	Proxies   []Proxy  `json:"proxies"`
 	Agents    []Agent  `json:"agents"`
 	Problems  []string `json:"problems"` // what an operator should look at
+	Brake     *Hold    `json:"brake,omitempty"`
 }
 
 // Group is a host group as the keepers know it.
@@ -118,9 +124,14 @@ type Group struct {
 	OpenSwitch  string        `json:"openSwitch,omitempty"`
 	LastSwitch  string        `json:"lastSwitch,omitempty"`
 
-	Frozen string   `json:"frozen,omitempty"` // R25: why nobody may write to it until its primary is known again
-	Waits  []string `json:"waits,omitempty"`  // what a frozen group waits for, as the leader has it
-	Thawed string   `json:"thawed,omitempty"` // how it was the last time
+	Frozen         string       `json:"frozen,omitempty"` // R25: why nobody may write to it until its primary is known again
+	Waits          []string     `json:"waits,omitempty"`  // what a frozen group waits for, as the leader has it
+	Thawed         string       `json:"thawed,omitempty"` // how it was the last time
+	Maintenance    *Hold        `json:"maintenance,omitempty"`
+	Brake          *Hold        `json:"brake,omitempty"` // of the whole cluster
+	CooldownLeftMS int64        `json:"cooldownLeftMs,omitempty"`
+	AckPending     *PendingAck  `json:"ackPending,omitempty"`
+	Detail         *GroupDetail `json:"detail,omitempty"` // when the group was asked for by name
 }
 
 // GroupMember is one datasource of a group.
@@ -159,6 +170,7 @@ type Agent struct {
 	Role       string      `json:"role"`
 	ReadOnly   bool        `json:"readOnly"`
 	Alarm      string      `json:"alarm,omitempty"`
+	Zone       string      `json:"zone,omitempty"`
 	Connected  bool        `json:"connected"`
 	MySQL      MySQLStatus `json:"mysql"`
 	SystemInfo SystemInfo  `json:"systemInfo"`
@@ -354,7 +366,7 @@ type SwitchStartRequest struct {
 // SwitchRef names a switch.
 type SwitchRef struct {
 	ID     string `json:"id"`
-	Reason string `json:"reason,omitempty"` // of an abort
+	Reason string `json:"reason,omitempty"` // of an abort or an acknowledgement
 }
 
 // SwitchListRequest lists switches, newest first.
@@ -401,6 +413,11 @@ type Switch struct {
 	Error      string          `json:"error,omitempty"`
 	BlackoutMS float64         `json:"blackoutMs,omitempty"` // from stopping to recovering, as the leaders stamped it
 	TotalMS    float64         `json:"totalMs"`
+
+	Warnings   []string     `json:"warnings,omitempty"` // what the operator was told who asked for it
+	Ack        *Ack         `json:"ack,omitempty"`
+	AckPending *PendingAck  `json:"ackPending,omitempty"`
+	Hooks      []SwitchHook `json:"hooks,omitempty"`
 }
 
 // SwitchStep is one step with its time and outcome.

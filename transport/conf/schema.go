@@ -84,6 +84,8 @@ var schema = []Key{
 	text("switch.policy", PolicyLossless, PolicyLossless+" or "+PolicyAvailable, "What a failover may lose: nothing (it is refused when an acknowledged write might be missing), or what the best replica that is left does not have (recorded)."),
 	text("switch.prefer", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary in a failover rather than others that are as far, the best first."),
 	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
+	duration("switch.safe_lag", 10*time.Second, 0, 24*time.Hour, "In a failover a replica that was further behind, and has not caught up, is passed over when another qualifies that has received as much. 0: not looked at."),
+	duration("switch.auto_ack_after", time.Hour, 0, 30*24*time.Hour, "After a failover that no operator asked for, the next one of the host group by itself is refused until an operator acknowledged it (zeroctl switch ack), or for this long. 0: it need not be acknowledged."),
 
 	{Path: "host_groups", Kind: KindList, Default: "required", Range: fmt.Sprintf("1 to %d host groups", MaxHostGroups), Doc: "The host groups."},
 	text("host_groups[].name", "required", nameRange+", unique", "Name of the host group."),

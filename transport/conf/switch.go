@@ -43,6 +43,10 @@ type Switch struct {
 	AutoFailover  bool
 	Policy        string
 	Prefer, Never string
+	// SafeLag: in a failover a candidate that was further behind is passed over when
+	// another qualifies; 0: not looked at. AutoAckAfter: an automatic failover counts
+	// as acknowledged after that, and the next one may happen; 0: at once.
+	SafeLag, AutoAckAfter time.Duration
 }
 
 // Policies of a failover: what it may lose.
@@ -67,6 +71,8 @@ type switchValues struct {
 	autoFailover  optional[bool]
 	policy        optional[string]
 	prefer, never optional[string]
+	safeLag       optional[time.Duration]
+	autoAckAfter  optional[time.Duration]
 }
 
 const maxLoad = 10000
@@ -92,6 +98,8 @@ func readSwitch(m *mapping) switchValues {
 		policy:           readPolicy(m),
 		prefer:           readServers(m, "prefer"),
 		never:            readServers(m, "never"),
+		safeLag:          m.duration("safe_lag"),
+		autoAckAfter:     m.duration("auto_ack_after"),
 	}
 }
 
@@ -157,6 +165,8 @@ func (v switchValues) over(base switchValues) switchValues {
 		policy:           v.policy.over(base.policy),
 		prefer:           v.prefer.over(base.prefer),
 		never:            v.never.over(base.never),
+		safeLag:          v.safeLag.over(base.safeLag),
+		autoAckAfter:     v.autoAckAfter.over(base.autoAckAfter),
 	}
 }
 
@@ -182,6 +192,8 @@ func (v switchValues) resolve() Switch {
 		Policy:           v.policy.or(PolicyLossless),
 		Prefer:           v.prefer.or(""),
 		Never:            v.never.or(""),
+		SafeLag:          v.safeLag.or(presetTime("switch.safe_lag")),
+		AutoAckAfter:     v.autoAckAfter.or(presetTime("switch.auto_ack_after")),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s
