@@ -76,6 +76,10 @@ type HostGroup struct {
 	LastEnd     int64 // when that one ended; the cooldown counts from it
 	Settings    Settings
 	Removed     bool // no configuration names it any more; its stamp is kept
+
+	Recorded      []Recorded // the replicas that may acknowledge (R17, R20)
+	RecordVersion uint64     // index of the entry that last changed Recorded or Degraded
+	Degraded      Degraded
 }
 
 // Settings are a group's rules of switching, parsed by the leader.

@@ -93,6 +93,13 @@ type AgentHeartbeatRequest struct {
 	Received  string `json:"received,omitempty"`  // GTID position up to which events are in the relay log
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 	LagMS     int64  `json:"lagMs,omitempty"`     // -1 when unknown
+
+	SemiSync SemiSync `json:"semiSync,omitzero"`
+	Position string   `json:"position,omitempty"` // GTID position of its own binary log
+	// Of a primary: the replica set that its agent has stored durably (R17), and the
+	// version of the record that it is from.
+	ReplicaSet     []string `json:"replicaSet,omitempty"`
+	ReplicaVersion uint64   `json:"replicaVersion,omitempty"`
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.
@@ -189,7 +196,9 @@ type WaitPositionRequest struct {
 type PromoteDatasourceRequest struct {
 	HostGroup  string     `json:"hostGroup"`
 	Primary    Datasource `json:"primary"`
-	ReplicaSet []string   `json:"replicaSet"`
+	ReplicaSet []string   `json:"replicaSet"` // the recorded replicas (R17), and the version of their record
+
+	ReplicaVersion uint64 `json:"replicaVersion,omitempty"`
 }
 
 // FollowDatasourceRequest makes the server a replica of Primary.
@@ -197,6 +206,8 @@ type FollowDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Replica   Datasource `json:"replica"`
 	Primary   Datasource `json:"primary"`
+	// Acknowledge: the record names the replica, it may acknowledge (R20).
+	Acknowledge bool `json:"acknowledge,omitempty"`
 }
 
 // RestoreDatasourceRequest re-opens the old primary of a switch that is rolled

@@ -78,6 +78,7 @@ const (
 	MayLoseWrites   Code = 2117
 	NoCandidate     Code = 2118
 	PrimaryAlive    Code = 2119
+	NotRecorded     Code = 2120
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -149,6 +150,7 @@ var codeText = map[Code]string{
 	MayLoseWrites:      "an acknowledged write might be missing",
 	NoCandidate:        "no datasource can become the primary",
 	PrimaryAlive:       "the primary is alive",
+	NotRecorded:        "the datasource is not a member of the group's recorded replicas",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",

@@ -116,6 +116,9 @@ type Group struct {
 	Committed   uint64        `json:"committed"`
 	OpenSwitch  string        `json:"openSwitch,omitempty"`
 	LastSwitch  string        `json:"lastSwitch,omitempty"`
+
+	Policy   string    `json:"policy,omitempty"`   // PolicyLossless or PolicyAvailable
+	Degraded *Degraded `json:"degraded,omitempty"` // nil: commits wait for an acknowledgement
 }
 
 // GroupMember is one datasource of a group.
@@ -127,6 +130,7 @@ type GroupMember struct {
 	Agent    string `json:"agent"` // status of its agent, "none" without one
 	ReadOnly bool   `json:"readOnly"`
 	Alarm    string `json:"alarm,omitempty"`
+	Replica  string `json:"replica,omitempty"` // state of a recorded replica
 }
 
 // Proxy is a proxy as the keepers know it.
