@@ -54,6 +54,9 @@ type Agent struct {
 	wasDead  bool              // and nothing was seen of it since
 	heardOf  hearing           // when the server last heard of its source
 	grants   []api.Grant       // of the last answer
+	moment   api.Moment        // of the last answer
+	done     api.Moment        // of the newest answer that was acted on, completely
+	unacked  unacked           // commits that wait for an acknowledgement
 	interval time.Duration     // between heartbeats
 	heard    bool              // a keeper answered since the start
 	answered time.Time
@@ -219,6 +222,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		a.state = state
 	case a.changes == before:
 		a.state = state
+		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers
 		}

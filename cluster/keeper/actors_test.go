@@ -112,6 +112,12 @@ type actor struct {
 	received  string
 	applied   string
 	failing   bool // a proxy's probes of db0
+
+	source  string // that an agent's server replicates from
+	waiting int64  // ms for which the commits of an agent's server wait in vain
+	deaf    bool   // an agent does not act on what it is told
+	synced  bool   // commits of an agent's server wait for an acknowledgement
+	told    api.HeartbeatAnswer
 }
 
 // start connects an actor and waits until the leader can reach it.

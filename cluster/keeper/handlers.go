@@ -48,6 +48,7 @@ func (k *Keeper) handlerTable() wire.Handlers {
 		api.SwitchList:      handle(k.switchList, nil, api.RoleOperator),
 		api.SwitchShow:      handle(k.switchShow, []string{"id"}, api.RoleOperator),
 		api.SwitchAbort:     handle(k.switchAbort, []string{"id", "reason"}, api.RoleOperator),
+		api.ReplicaDrop:     handle(k.replicaDrop, []string{"hostGroup", "address", "reason"}, api.RoleOperator),
 		api.SnapshotSave:    handle(k.snapshotSave, nil, api.RoleOperator),
 		// any keeper, leader or not
 		api.NodeStatus:     handle(k.nodeStatus, nil),

@@ -40,6 +40,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	d.wg.Go(func() { k.expireSessions(ctx, term) })
 	d.wg.Go(func() { k.proveLeadership(ctx) })
 	d.wg.Go(func() { k.detect(ctx, term) })
+	d.wg.Go(func() { k.keepRecord(ctx, term) })
 	k.driveOpenSwitches(ctx)
 
 	k.term.Store(0)

@@ -30,6 +30,7 @@ const (
 	SwitchShow      = "SwitchShow"
 	SwitchAbort     = "SwitchAbort"
 	SnapshotSave    = "SnapshotSave"
+	ReplicaDrop     = "ReplicaDrop"
 )
 
 // What keepers ask each other. SectionForward is an op-0 request that a follower

@@ -36,10 +36,9 @@ type SemiSync struct {
 	Replica bool `json:"replica"`
 }
 
-// ReplicaDrop takes a recorded replica out of the record of its group by force.
-const ReplicaDrop = "ReplicaDrop"
-
-// ReplicaDropRequest names the replica.
+// ReplicaDropRequest takes a recorded replica out of the record of its group by
+// force: nobody confirms that it acknowledges nothing, and what it alone has
+// acknowledged is not counted any more.
 type ReplicaDropRequest struct {
 	HostGroup string `json:"hostGroup"`
 	Address   string `json:"address"`
