@@ -67,6 +67,7 @@ var apiExit = map[api.Code]int{
 	api.NotPrepared: ExitRefused, api.NotReplica: ExitRefused, api.NotDrained: ExitRefused,
 	api.StillReplica: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
 	api.MayLoseWrites: ExitRefused, api.NoCandidate: ExitRefused, api.PrimaryAlive: ExitRefused,
+	api.NotRecorded: ExitRefused,
 }
 
 // ErrUnreachable is returned when none of the keepers could be connected to.

@@ -115,6 +115,7 @@ type actor struct {
 
 	source  string // that an agent's server replicates from
 	waiting int64  // ms for which the commits of an agent's server wait in vain
+	unfit   string // why an agent's server cannot be the primary
 	deaf    bool   // an agent does not act on what it is told
 	synced  bool   // commits of an agent's server wait for an acknowledgement
 	told    api.HeartbeatAnswer
