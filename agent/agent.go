@@ -55,6 +55,9 @@ type Agent struct {
 	heardOf  hearing           // when the server last heard of its source
 	lag      int64             // behind its source, ms, as last known; -1: never
 	grants   []api.Grant       // of the last answer
+	moment   api.Moment        // of the last answer
+	done     api.Moment        // of the newest answer that was acted on, completely
+	unacked  unacked           // commits that wait for an acknowledgement
 	interval time.Duration     // between heartbeats
 	heard    bool              // a keeper answered since the start
 	answered time.Time
@@ -220,6 +223,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		a.state = state
 	case a.changes == before:
 		a.state = state
+		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers
 		}

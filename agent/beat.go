@@ -65,8 +65,11 @@ func (a *Agent) watch(ctx context.Context) {
 		poke(a.act)
 		a.mu.Lock()
 		pause := 2 * a.interval
-		if a.dead {
+		switch waited := a.unacked.waited(); {
+		case a.dead:
 			pause = deadLook // R21: it is read-only before anything when it comes back
+		case waited > 0:
+			pause = ackLook
 		}
 		a.mu.Unlock()
 		select {
@@ -124,7 +127,7 @@ func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Durat
 	if err != nil {
 		return a.interval, err
 	}
-	a.heard, a.answered, a.grants = true, time.Now(), answer.Grants
+	a.heard, a.answered, a.grants, a.moment = true, time.Now(), answer.Grants, answer.Moment
 	if answer.IntervalMS > 0 {
 		a.interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)
 	}
@@ -164,6 +167,10 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
 		Dead: a.dead, HeardMS: -1, LagMS: -1, Zone: a.cfg.Zone, Applied: s.GTIDSlavePos,
 		Committed: m.Committed, Primary: m.Primary,
+		SemiSync: a.semiSyncNow(), Position: s.GTIDBinlogPos,
+	}
+	if m.Role == rolePrimary {
+		beat.ReplicaSet, beat.ReplicaVersion = m.set(), m.ReplicaVersion
 	}
 	if beat.ServerID == "" {
 		beat.ServerID = m.ServerID

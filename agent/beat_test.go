@@ -37,7 +37,7 @@ func (k *keeper) Call(_ context.Context, name string, _ wire.Meta, body []byte) 
 		return nil, err
 	}
 	k.beats = append(k.beats, beat)
-	answer := api.HeartbeatAnswer{Seq: beat.Seq, IntervalMS: 1, LeaseMS: 4000, Grants: k.grants} // 1 ms is too short: 50 are taken
+	answer := api.HeartbeatAnswer{Seq: beat.Seq, IntervalMS: 1, LeaseMS: 4000, Grants: k.grants, Moment: api.Moment{Index: uint64(len(k.beats))}} // 1 ms is too short: 50 are taken
 	if k.length != 0 {
 		answer.LeaseMS = max(0, k.length.Milliseconds())
 	}

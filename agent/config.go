@@ -29,6 +29,10 @@ type Database interface {
 	StopReceiving(ctx context.Context) (mysql.Received, error)
 	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
 	Resume(ctx context.Context) error
+	// Semi-sync: whether the agent sees to it, and both its sides.
+	ManagesSemiSync() bool
+	SemiSyncSource(ctx context.Context, on bool) error
+	SemiSyncReplica(ctx context.Context, on bool) error
 	// The server's process: found and kept in sight, killed, confirmed dead.
 	Attach(ctx context.Context, dataDir string) (mysql.Process, error)
 	Kill(ctx context.Context, dataDir string) error

@@ -72,7 +72,7 @@ func (n *node) plain(t *testing.T) {
 
 func (n *node) named(s api.Stamp, committed uint64, primary *node, open bool) {
 	g := grant(s, committed, primary.me.Address, open)
-	g.Primary = primary.me
+	g.Primary, g.Acknowledge, g.Degraded = primary.me, true, n.degraded
 	n.keeper.set(func() { n.keeper.grants = []api.Grant{g} })
 }
 
@@ -82,6 +82,7 @@ func TestRealLease(t *testing.T) {
 	n := fleet(t, 1)[0]
 	const length = 2 * time.Second
 	n.keeper.length = length
+	n.degraded = true // nobody is there to acknowledge
 	n.named(stamp(1, api.StepIdle), 1, n, true)
 	n.exec(t, "SET GLOBAL read_only=0") // as somebody left it
 	n.db.Close()
@@ -91,7 +92,7 @@ func TestRealLease(t *testing.T) {
 	if beat := n.keeper.beats[0]; !beat.ReadOnly && beat.Role == "primary" {
 		t.Errorf("it beat before it was read-only: %+v", beat)
 	}
-	n.exec(t, "SET GLOBAL rpl_semi_sync_master_enabled=0") // nobody is there to acknowledge
+	eventually(t, "semi-sync is off, as recorded", func() bool { return n.value(t, "SELECT @@global.rpl_semi_sync_master_enabled") == "0" })
 	n.open(t)
 	n.plain(t)
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/zerokeeper/zero/agent/mysql"
@@ -85,7 +84,7 @@ func inSwitch(step uint8) bool {
 // enforce makes the server what the newest grants say, again and again, until
 // ctx ends.
 func (a *Agent) enforce(ctx context.Context) {
-	var wait backoff
+	var wait, ackWait backoff
 	for {
 		select {
 		case <-ctx.Done():
@@ -93,7 +92,7 @@ func (a *Agent) enforce(ctx context.Context) {
 		case <-a.act:
 		}
 		a.mu.Lock()
-		grants, reachable := a.grants, a.state.Reachable
+		grants, moment, reachable := a.grants, a.moment, a.state.Reachable
 		a.mu.Unlock()
 		if len(grants) == 0 {
 			a.setAlarm("") // no host group: nothing is asked of this server
@@ -103,6 +102,7 @@ func (a *Agent) enforce(ctx context.Context) {
 				a.log.Warn("what the keepers answer cannot be done now", "group", grant.HostGroup, "stamp", grant.Stamp, "error", err, "again_in", wait.pause)
 			}
 		}
+		a.keepSemiSync(ctx, grants, moment, &ackWait)
 	}
 }
 
@@ -192,9 +192,10 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 	m.Stamp, m.Committed, m.Primary = grant.Stamp, grant.Committed, grant.Primary.Address
 	switch {
 	case mine && grant.Open:
-		m.Role, m.ReplicaSet = rolePrimary, strings.Join(grant.ReplicaSet, ",")
+		m.Role = rolePrimary
+		a.takeSet(&m, grant.ReplicaSet, grant.ReplicaVersion)
 	case !mine:
-		m.Role = roleNotPrimary
+		m.Role, m.Acks = roleNotPrimary, m.Acks || grant.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
 	}
 	a.mu.Lock()
 	m.ServerID, m.DataDir = cmp.Or(a.identity, m.ServerID), cmp.Or(a.state.DataDir, m.DataDir)
@@ -238,6 +239,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 		var source mysql.Source
 		var result mysql.Following
 		if source, err = sourceOf(grant.Primary); err == nil {
+			source.Async = !grant.Acknowledge // R20
 			result, err = a.followSafely(ctx, source)
 		}
 		now, wrong = followed(result), "this server does not follow "+primary

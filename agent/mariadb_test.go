@@ -35,6 +35,8 @@ type node struct {
 	ended  chan struct{}
 	db     *mysql.Server
 	agents string // data directory of the agent
+
+	degraded bool // the keepers recorded its group as degraded
 }
 
 // pair starts two fresh servers, which end with the test.
@@ -184,7 +186,7 @@ func TestRealPair(t *testing.T) {
 	a, b := pair(t)
 	named := func(s api.Stamp, committed uint64, n *node) []api.Grant {
 		g := grant(s, committed, n.me.Address, true)
-		g.Primary = n.me
+		g.Primary, g.Acknowledge = n.me, true
 		return []api.Grant{g}
 	}
 	b.exec(t, fmt.Sprintf(`SET GLOBAL rpl_semi_sync_slave_enabled=1; CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s,
@@ -230,7 +232,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 		t.Errorf("promoted: %+v", promoted)
 	}
 	say(stamp(1, api.StepIdle), 1, b, true)
-	followed := a.order(t, stamp(1, api.StepIdle), api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: a.me, Primary: b.me})
+	followed := a.order(t, stamp(1, api.StepIdle), api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: a.me, Primary: b.me, Acknowledge: true})
 	if !followed.ReadOnly || followed.Source != b.me.Address {
 		t.Errorf("followed: %+v", followed)
 	}

@@ -31,10 +31,15 @@ type memory struct {
 	// Stopped is the generation in which this replica was told to receive nothing
 	// more (R19), 0 when it may. It stays so until it is told to follow or to resume.
 	Stopped    uint64 `json:"stopped,omitempty"`
-	ReplicaSet string `json:"replicaSet,omitempty"` // of the newest grant as primary, addresses with commas
+	ReplicaSet string `json:"replicaSet,omitempty"` // recorded replicas, as last told as primary (R17), addresses with commas
 	ServerID   string `json:"serverId,omitempty"`   // of the server, for orders while it is dead
 	DataDir    string `json:"dataDir,omitempty"`    // its data directory
 	Primary    string `json:"primary,omitempty"`    // whom the commit made the primary (R25)
+
+	ReplicaVersion uint64 `json:"replicaVersion,omitempty"` // of the record that ReplicaSet is from
+	// Acks: the record named this server as one that may acknowledge (R20), and since then
+	// it was not confirmed that it does not.
+	Acks bool `json:"acks,omitempty"`
 }
 
 // in is the memory for a host group. Generations are a group's own: those of

@@ -123,6 +123,7 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
 	}
 	o.Role, o.Committed, o.Primary, o.Stopped = rolePrimary, o.Stamp.Generation, body.Primary.Address, 0
+	a.takeSet(&o.memory, body.ReplicaSet, body.ReplicaVersion) // R17: primary only together with its set
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
@@ -149,6 +150,8 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 	}
 	defer o.release()
 	o.Role, o.Committed, o.Primary, o.Stopped = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0
+	o.Acks = o.Acks || body.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
+	source.Async = !body.Acknowledge
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}

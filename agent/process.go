@@ -17,6 +17,9 @@ const (
 	warnStart   = "start"
 	warnLease   = "lease"
 	warnErrants = "errant"
+
+	warnUnacked  = "unacknowledged" // commits wait for an acknowledgement
+	warnUnsynced = "unsynced"       // they do not, and should
 )
 
 // deadLook is the pause between looks for a dead server that comes back.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func replica() mysql.State {
 
 // writable is a healthy primary.
 func writable() mysql.State {
-	return mysql.State{Address: own, Reachable: true, Identity: "7", Version: "10.11.6-MariaDB", GTIDBinlogState: "0-1-5", SemiSync: mysql.SemiSync{SourceEnabled: true}}
+	return mysql.State{Address: own, Reachable: true, Identity: "7", Version: "10.11.6-MariaDB", GTIDBinlogState: "0-1-5", SemiSync: source(true)}
 }
 
 func fenced() mysql.State {
@@ -193,6 +194,29 @@ func (d *database) Resume(ctx context.Context) error {
 	}
 	d.set(func() { d.state.Replication = replicating(primary) })
 	return nil
+}
+
+func (d *database) ManagesSemiSync() bool { return true }
+
+func (d *database) SemiSyncSource(ctx context.Context, on bool) error {
+	if err := d.begin(ctx, "SemiSyncSource "+strconv.FormatBool(on)); err != nil {
+		return err
+	}
+	d.set(func() { d.state.SemiSync = source(on) })
+	return nil
+}
+
+func (d *database) SemiSyncReplica(ctx context.Context, on bool) error {
+	if err := d.begin(ctx, "SemiSyncReplica "+strconv.FormatBool(on)); err != nil {
+		return err
+	}
+	d.set(func() { d.state.SemiSync.ReplicaEnabled, d.state.SemiSync.ReplicaActive = on, on })
+	return nil
+}
+
+// source is the semi-sync of a primary as the agent makes it.
+func source(on bool) mysql.SemiSync {
+	return mysql.SemiSync{SourceEnabled: on, SourceActive: on, WaitPoint: "AFTER_SYNC", TimeoutMS: 315_360_000_000, WaitNoReplica: true}
 }
 
 func (d *database) SourceState(context.Context, mysql.Source) (string, error) { return "0-1-5", nil }

@@ -31,6 +31,8 @@ const (
 	typeSetBrake          Type = 86
 	typeAckSwitch         Type = 87
 	typeRecordHook        Type = 88
+	typeSetReplica        Type = 80
+	typeSetDegraded       Type = 81
 )
 
 // Command is a change of the state. apply runs within one transaction, which
@@ -55,6 +57,7 @@ func init() {
 		(*MarkState)(nil), (*CompareState)(nil),
 		(*FreezeGroup)(nil), (*ThawGroup)(nil),
 		(*SetMaintenance)(nil), (*SetBrake)(nil), (*AckSwitch)(nil), (*RecordHook)(nil),
+		(*SetReplica)(nil), (*SetDegraded)(nil),
 	} {
 		commands[c.commandType()] = c
 	}
@@ -97,4 +100,5 @@ const (
 	CodeMaintenance      = 2124
 	CodeBraked           = 2125
 	CodeAckPending       = 2126
+	CodeNotRecorded      = 2120
 )

@@ -133,6 +133,7 @@ func (t *txn) applyGroup(cluster string, spec GroupSpec) *Refusal {
 			*g = *old
 			g.Generation++
 			g.Committed, g.Step, g.Removed = g.Generation, StepIdle, false
+			g.Recorded, g.RecordVersion, g.Degraded = nil, t.index, Degraded{}
 		}
 		g.Cluster, g.Datasources, g.Writable, g.Settings = cluster, spec.Datasources, spec.ActiveWrite, spec.Settings
 		t.put(tableGroups, g)
@@ -154,6 +155,7 @@ func (t *txn) applyGroup(cluster string, spec GroupSpec) *Refusal {
 		g.Generation++
 		g.Step = StepIdle
 		g.Datasources = spec.Datasources
+		t.recordDatasources(&g)
 	}
 	g.Settings = spec.Settings
 	t.put(tableGroups, &g)

@@ -105,6 +105,11 @@ func story(t testing.TB) *rig {
 	r.do(0, &MarkState{})
 	hash := r.m.State().Hash()
 	r.do(0, &CompareState{Index: r.index, Hash: hash[:], Agreed: 2, Asked: 3})
+	available := group("g1", "a:1", "b:1")
+	available.Settings.Policy = PolicyAvailable
+	r.publish(0, available, group("g2", "c:1"))
+	r.members("g1")
+	r.degrade(0, "g1", SemiSyncOff)
 	return r
 }
 

@@ -79,13 +79,16 @@ type HostGroup struct {
 	Settings    Settings
 	Removed     bool // no configuration names it any more; its stamp is kept
 
-	Frozen      string  // R25: why nobody may write to it until its primary is known again; empty: not frozen
-	FrozenAt    uint64  // index of the entry that froze it
-	Heard       uint64  // the highest generation that somebody reported since
-	Decided     uint64  // cluster epoch in which it was thawed last
-	Thawed      string  // how it was
-	Maintenance Hold    // on: no switch of this group by itself
-	Pending     Pending // a failover that is to be acknowledged
+	Frozen        string     // R25: why nobody may write to it until its primary is known again; empty: not frozen
+	FrozenAt      uint64     // index of the entry that froze it
+	Heard         uint64     // the highest generation that somebody reported since
+	Decided       uint64     // cluster epoch in which it was thawed last
+	Thawed        string     // how it was
+	Maintenance   Hold       // on: no switch of this group by itself
+	Pending       Pending    // a failover that is to be acknowledged
+	Recorded      []Recorded // the replicas that may acknowledge (R17, R20)
+	RecordVersion uint64     // index of the entry that last changed Recorded or Degraded
+	Degraded      Degraded
 }
 
 // Settings are a group's rules of switching, parsed by the leader.

@@ -273,6 +273,9 @@ func (c *AdvanceSwitch) apply(t *txn) ([]byte, *Refusal) {
 	g.Step = heldStep(&s, stampStep[c.To])
 	switch c.To {
 	case StatePromoting: // the commit point
+		if r := t.recordCommit(&g, &s); r != nil {
+			return nil, r
+		}
 		g.Writable, g.Committed = s.To, s.Generation
 	case StateDone, StateRolledBack:
 		g.OpenSwitch, g.LastSwitch = "", s.ID

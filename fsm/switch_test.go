@@ -11,6 +11,7 @@ var forward = []string{StateRequested, StatePreflight, StateVoting, StateStoppin
 func switchRig(t *testing.T) *rig {
 	r := newRig(t)
 	r.publish(0, group("g1", "a:1", "b:1", "c:1"))
+	r.members("g1")
 	r.do(0, &RequestSwitch{Group: "g1", From: 0, To: 1, Kind: KindPlanned, Reason: "r", ByOperator: true})
 	return r
 }
@@ -213,6 +214,7 @@ func TestFailoverRequests(t *testing.T) {
 func TestChosenWithTheCommit(t *testing.T) {
 	r := newRig(t)
 	r.publish(0, group("g1", "a:1", "b:1", "c:1", "d:1"))
+	r.members("g1")
 	r.do(0, &RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, Any: true, ByOperator: true})
 	step := func(code uint16, c AdvanceSwitch) {
 		t.Helper()

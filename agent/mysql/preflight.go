@@ -266,16 +266,10 @@ func semiSyncFinding(ss SemiSync) Finding {
 	switch {
 	case !ss.SourceEnabled || !ss.SourceActive:
 		f.Detail = "semi-sync is not active on the primary"
-	case ss.WaitPoint != "AFTER_SYNC":
-		f.Detail = "the wait point must be AFTER_SYNC: otherwise others see what may be lost"
-	case strconv.FormatUint(ss.TimeoutMS, 10) != ackTimeoutMS:
-		f.Detail = "the timeout must be " + ackTimeoutMS + " ms: otherwise semi-sync ends in silence"
-	case !ss.WaitNoReplica:
-		f.Detail = "rpl_semi_sync_master_wait_no_slave must be ON"
 	case ss.Clients == 0:
 		f.Detail = "no replica acknowledges"
 	default:
-		f.OK = true
+		f.OK, f.Detail = ss.Sound()
 	}
 	return f
 }

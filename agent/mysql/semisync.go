@@ -2,13 +2,35 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // ackTimeoutMS is how long a commit waits for its acknowledgement before
-// semi-sync would turn itself off: a day, so that it never does so in silence.
-const ackTimeoutMS = "86400000"
+// semi-sync would turn itself off: ten years, so that it never does so in silence.
+// Within a day, for example, falls a weekend on which writes of a lossless group wait.
+const ackTimeoutMS = "315360000000"
+
+// leastTimeoutMS is ackTimeoutMS as the server reads it back.
+const leastTimeoutMS = 315_360_000_000
+
+// Sound reports whether the source's side never turns itself off and waits for the
+// acknowledgement before others see what was written; else why not.
+func (ss SemiSync) Sound() (ok bool, why string) {
+	switch {
+	case ss.WaitPoint != "AFTER_SYNC":
+		return false, "the wait point must be AFTER_SYNC: otherwise others see what may be lost"
+	case ss.TimeoutMS < leastTimeoutMS:
+		return false, "rpl_semi_sync_master_timeout must be " + ackTimeoutMS + " ms: otherwise semi-sync ends in silence"
+	case !ss.WaitNoReplica:
+		return false, "rpl_semi_sync_master_wait_no_slave must be ON"
+	}
+	return true, ""
+}
+
+// ManagesSemiSync reports whether the agent sees to semi-sync on this server.
+func (s *Server) ManagesSemiSync() bool { return s.cfg.SemiSync }
 
 const (
 	semiSyncSourceOn = "SET GLOBAL rpl_semi_sync_slave_enabled=0, GLOBAL rpl_semi_sync_master_wait_point='AFTER_SYNC', " +
@@ -38,6 +60,9 @@ func (s *Server) SemiSyncSource(ctx context.Context, on bool) error {
 func (s *Server) SemiSyncReplica(ctx context.Context, on bool) error {
 	return s.change(ctx, "semi-sync replica", func(c *session) error {
 		r, err := c.replica(ctx)
+		if errors.Is(err, ErrNotReplica) && !on { // nothing acknowledges, and nothing will
+			return c.exec(ctx, "set semi-sync replica", replicaStatement(false))
+		}
 		if err != nil {
 			return err
 		}

@@ -59,6 +59,7 @@ type SemiSync struct {
 	WaitNoReplica bool   `json:"waitNoReplica"` // wait even if no replica is there
 	Clients       uint64 `json:"clients"`       // replicas that acknowledge
 	WaitSessions  uint64 `json:"waitSessions"`  // sessions that wait now
+	Acknowledged  uint64 `json:"acknowledged"`  // commits, since the server's start
 
 	ReplicaEnabled bool `json:"replicaEnabled"`
 	ReplicaActive  bool `json:"replicaActive"`
@@ -91,7 +92,7 @@ const variablesQuery = `SHOW GLOBAL VARIABLES WHERE Variable_name IN (
 
 const statusQuery = `SHOW GLOBAL STATUS WHERE Variable_name IN (
 'Threads_connected','Uptime','Rpl_semi_sync_master_status','Rpl_semi_sync_master_clients',
-'Rpl_semi_sync_master_wait_sessions','Rpl_semi_sync_slave_status')`
+'Rpl_semi_sync_master_wait_sessions','Rpl_semi_sync_master_yes_tx','Rpl_semi_sync_slave_status')`
 
 // State asks the server for all of it in four round trips. If the server cannot
 // be reached, Reachable is false and the error says why.
@@ -163,6 +164,7 @@ func (c *session) state(ctx context.Context) (State, error) {
 	st.SemiSync.SourceActive = status.on("Rpl_semi_sync_master_status")
 	st.SemiSync.Clients = status.uint("Rpl_semi_sync_master_clients")
 	st.SemiSync.WaitSessions = status.uint("Rpl_semi_sync_master_wait_sessions")
+	st.SemiSync.Acknowledged = status.uint("Rpl_semi_sync_master_yes_tx")
 	st.SemiSync.ReplicaActive = status.on("Rpl_semi_sync_slave_status")
 
 	st.Replication, st.NamedConnections, err = c.replication(ctx)

@@ -69,6 +69,7 @@ var apiExit = map[api.Code]int{
 	api.GroupFrozen: ExitRefused, api.NotFrozen: ExitRefused,
 	api.MayLoseWrites: ExitRefused, api.NoCandidate: ExitRefused, api.PrimaryAlive: ExitRefused,
 	api.Maintenance: ExitRefused, api.Braked: ExitRefused, api.AckPending: ExitRefused, api.HookVeto: ExitRefused,
+	api.NotRecorded: ExitRefused,
 }
 
 // ErrUnreachable is returned when none of the keepers could be connected to.

@@ -20,9 +20,10 @@ var (
 	orders = api.Group{
 		Name: "orders", Cluster: "prod", Writable: 0, Primary: "10.0.1.1:3306",
 		Stamp: api.Stamp{Epoch: 1, Generation: 7, Step: api.StepIdle}, Committed: 6, LastSwitch: "sw-7",
+		Policy: api.PolicyAvailable, Degraded: &api.Degraded{SinceMS: at(0).UnixMilli(), Why: "2 commits wait for an acknowledgement", By: "keeper k1"},
 		Datasources: []api.GroupMember{
 			{Index: 0, Address: "10.0.1.1:3306", ServerID: "s1", Role: "primary", Agent: "up"},
-			{Index: 1, Address: "10.0.1.2:3306", ServerID: "s2", Role: "replica", Agent: "lost", ReadOnly: true, Alarm: "replication stopped"},
+			{Index: 1, Address: "10.0.1.2:3306", ServerID: "s2", Role: "replica", Agent: "lost", ReadOnly: true, Alarm: "replication stopped", Replica: "joining"},
 			{Index: 2, Address: "10.0.1.3:3306", Agent: "none"},
 		},
 	}
@@ -154,6 +155,7 @@ func healthy() *fake {
 			api.ConfigRollback: say(api.ConfigPushAnswer{ConfigID: "1.0.4", Cluster: "prod", Proxies: acks}),
 			api.ConfigList:     say(api.ConfigListAnswer{Configs: []api.ConfigInfo{liveConfig, oldConfig}}),
 			api.ConfigShow:     say(api.ConfigShowAnswer{ConfigInfo: liveConfig, Content: "basic:\n  config_name: prod\n", Proxies: acks}),
+			api.ReplicaDrop:    say(struct{}{}),
 			api.SnapshotSave:   say(api.SnapshotSaveAnswer{Index: 120, Term: 4, Hash: "aa", Snapshot: []byte("state")}),
 		},
 		nodes: map[string]handler{

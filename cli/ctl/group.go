@@ -11,7 +11,7 @@ import (
 
 // groupCommand is "zeroctl group".
 func (a *app) groupCommand() *cobra.Command {
-	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand(), a.groupThawCommand())
+	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand(), a.groupThawCommand(), a.dropReplicaCommand())
 }
 
 func (a *app) groupListCommand() *cobra.Command {
@@ -82,8 +82,9 @@ func groupText(t *text, groups []api.Group) {
 		t.Fields("group", g.Name, "cluster", g.Cluster,
 			"writable", fmt.Sprintf("%d, %s", g.Writable, g.Primary),
 			"stamp", fmt.Sprintf("%s (epoch.generation.step), last committed generation %d", g.Stamp, g.Committed),
-			"open switch", g.OpenSwitch, "last switch", g.LastSwitch)
+			"open switch", g.OpenSwitch, "last switch", g.LastSwitch, "policy", g.Policy)
 		frozenText(t, g)
+		recordText(t, g)
 		t.Line("")
 		datasourceTable(t, groups[i:i+1])
 	}
@@ -109,8 +110,8 @@ func datasourceTable(t *text, groups []api.Group) {
 			if d.Role == "" {
 				access = "" // no agent has said
 			}
-			rows = append(rows, []any{g.Name, d.Index, d.Address, use, d.Role, access, agent, d.ServerID, cell{d.Alarm, bad}})
+			rows = append(rows, []any{g.Name, d.Index, d.Address, use, d.Role, access, replicaCell(d.Replica), agent, d.ServerID, cell{d.Alarm, bad}})
 		}
 	}
-	t.Table([]string{"GROUP", "INDEX", "ADDRESS", "USE", "ROLE", "ACCESS", "AGENT", "SERVER", "ALARM"}, rows)
+	t.Table([]string{"GROUP", "INDEX", "ADDRESS", "USE", "ROLE", "ACCESS", "RECORDED", "AGENT", "SERVER", "ALARM"}, rows)
 }

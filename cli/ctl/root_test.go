@@ -70,6 +70,7 @@ func TestWritesAreWrites(t *testing.T) {
 	}{
 		{[]string{"member", "remove", "k2"}, api.MemberRemove, true, `{"member":"k2"}`},
 		{[]string{"leader", "transfer", "--to", "k2"}, api.LeaderTransfer, true, `{"to":"k2"}`},
+		{[]string{"group", "drop-replica", "g", "a:1", "--reason", "gone"}, api.ReplicaDrop, true, `{"hostGroup":"g","address":"a:1","reason":"gone"}`},
 		{[]string{"proxy", "activate", "p1"}, api.ProxyActivate, true, `{"id":"p1"}`},
 		{[]string{"proxy", "unregister", "p1", "--reason", "disk", "--force"}, api.ProxyDrop, true, `{"id":"p1","reason":"disk","force":true}`},
 		{[]string{"switch", "start", "--group", "g", "--to", "0", "--reason", "r", "--no-wait"}, api.SwitchStart, true, `{"hostGroup":"g","toIndex":0,"reason":"r"}`},

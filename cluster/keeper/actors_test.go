@@ -115,8 +115,14 @@ type actor struct {
 	applied   string
 	failing   bool // a proxy's probes of db0
 
-	says   func(*api.AgentHeartbeatRequest) // what else an agent's heartbeat says
-	stamps map[string]api.Stamp             // that a proxy has seen
+	says    func(*api.AgentHeartbeatRequest) // what else an agent's heartbeat says
+	stamps  map[string]api.Stamp             // that a proxy has seen
+	source  string                           // that an agent's server replicates from
+	waiting int64                            // ms for which the commits of an agent's server wait in vain
+	unfit   string                           // why an agent's server cannot be the primary
+	deaf    bool                             // an agent does not act on what it is told
+	synced  bool                             // commits of an agent's server wait for an acknowledgement
+	told    api.HeartbeatAnswer
 }
 
 // start connects an actor and waits until the leader can reach it.

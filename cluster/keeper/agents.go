@@ -25,6 +25,7 @@ func (k *Keeper) AgentHeartbeatProcessor(ctx context.Context, c *call[api.AgentH
 	if err := k.heard(ctx, c.body.HostGroup, c.body.Stamp, "the agent of "+c.body.Address); err != nil { // R25
 		return api.HeartbeatAnswer{}, err
 	}
+	k.recordChanges(c.body)
 	state := k.cfg.Store.State()
 	row := state.Agent(c.body.Address)
 	want := fsm.RegisterAgent{Address: c.body.Address, ID: c.who.ID, Listen: c.body.Listen, Version: c.body.Version, ServerID: c.body.ServerID, Incarnation: hello.Incarnation, Zone: c.body.Zone}
@@ -65,10 +66,15 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 		return answer, nil // a newer process answers for the server
 	}
 	answer.LeaseMS = k.times.Lease.Milliseconds()
+	answer.Moment = api.Moment{Epoch: state.Epoch(), Index: state.Index()}
 	if g, _ := state.GroupOf(address); g != nil && !g.IsFrozen() { // R25: what it remembers is asked for, not overwritten
 		one := grant(state, g)
 		one.Open = agentOpen(g)
-		one.ReplicaSet, one.Policy = g.Datasources, cmp.Or(g.Settings.Policy, fsm.PolicyLossless)
+		one.Policy = cmp.Or(g.Settings.Policy, fsm.PolicyLossless)
+		one.ReplicaSet, one.ReplicaVersion = g.ReplicaSet(), g.RecordVersion // R17
+		replica := g.Replica(address)
+		one.Acknowledge = replica == fsm.ReplicaJoining || replica == fsm.ReplicaMember // R20
+		one.Degraded = g.Degraded.On() && !g.Degraded.Restoring
 		answer.Grants = append(answer.Grants, one)
 		if one.Open && one.Primary.Address == address {
 			counts = append(counts, g.Name)

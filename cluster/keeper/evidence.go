@@ -75,7 +75,7 @@ func (k *Keeper) contenders(g *fsm.HostGroup) []contender {
 	var list []contender
 	state, primary := k.cfg.Store.State(), g.Datasources[g.Writable]
 	for _, address := range g.Datasources {
-		if address == primary {
+		if address == primary || g.Replica(address) != fsm.ReplicaMember { // R17
 			continue
 		}
 		beat, age, heard := k.presence.agent(address)

@@ -49,6 +49,7 @@ func (k *Keeper) handlerTable() wire.Handlers {
 		api.SwitchList:      handle(k.switchList, nil, api.RoleOperator),
 		api.SwitchShow:      handle(k.switchShow, []string{"id"}, api.RoleOperator),
 		api.SwitchAbort:     handle(k.switchAbort, []string{"id", "reason"}, api.RoleOperator),
+		api.ReplicaDrop:     handle(k.replicaDrop, []string{"hostGroup", "address", "reason"}, api.RoleOperator),
 		api.SnapshotSave:    handle(k.snapshotSave, nil, api.RoleOperator),
 
 		api.GroupMaintenance: handle(k.groupMaintenance, []string{"hostGroup", "on"}, api.RoleOperator),

@@ -66,6 +66,7 @@ var doors = map[string]door{
 	api.SwitchList:      {roles: operator, body: `{"hostGroup":"g","limit":1}`, optional: []string{"hostGroup", "limit"}},
 	api.SwitchShow:      {roles: operator, body: `{"id":"s"}`},
 	api.SwitchAbort:     {roles: operator, body: `{"id":"s","reason":"r"}`},
+	api.ReplicaDrop:     {roles: operator, body: `{"hostGroup":"g","address":"a:1","reason":"r"}`},
 	api.SnapshotSave:    {roles: operator, body: `{}`},
 	api.NodeStatus:      {body: `{}`},
 	api.KeeperDiscover:  {roles: keepers, body: `{"memberId":"m","name":"n","expect":3}`, optional: []string{"name", "expect"}},

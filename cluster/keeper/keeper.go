@@ -139,6 +139,7 @@ type Keeper struct {
 	proofs     *proofs
 	pushes     *pushes
 	frozen     frozen
+	recordDue  chan struct{} // the record of a group is to be looked at now
 	publishing chan struct{} // holds one token: versions are published one after the other
 
 	mu      sync.Mutex
@@ -157,7 +158,7 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, err
 	}
 	k := &Keeper{
-		cfg: cfg, log: cfg.Logger, waits: defaultWaits, times: lease.For(cfg.Lease), presence: newPresence(), leases: newLeases(), proofs: newProofs(), pushes: newPushes(), publishing: make(chan struct{}, 1), hooks: newHooks(cfg.Hooks),
+		cfg: cfg, log: cfg.Logger, waits: defaultWaits, times: lease.For(cfg.Lease), presence: newPresence(), leases: newLeases(), proofs: newProofs(), pushes: newPushes(), recordDue: make(chan struct{}, 1), publishing: make(chan struct{}, 1), hooks: newHooks(cfg.Hooks),
 		name:     sync.OnceValue(func() string { return cfg.Group.Status().Name }),
 		memberID: sync.OnceValue(func() string { return cfg.Group.Status().MemberID }),
 	}

@@ -44,6 +44,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	d.wg.Go(func() { k.detect(ctx, term) })
 	d.wg.Go(func() { k.watchFrozen(ctx, term) })
 	d.wg.Go(func() { k.runHooks(ctx, term) })
+	d.wg.Go(func() { k.keepRecord(ctx, term) })
 	k.driveOpenSwitches(ctx)
 
 	k.term.Store(0)

@@ -11,7 +11,9 @@ import (
 
 const (
 	ruleGone     = "the primary is gone"
-	ruleReplicas = "every replica can be asked"
+	ruleReplicas = "every recorded replica can be asked"
+	ruleMember   = "the candidate is a recorded replica"
+	ruleDegraded = "commits were acknowledged by a replica"
 )
 
 // examineFailover is the preflight of a failover: what can be known without the
@@ -24,7 +26,9 @@ func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check
 		checkFenceable(state, s),
 		d.checkReachable(state, s),
 		identityCheck("candidate identity", d.candidate(s), state),
+		d.checkMember(s),
 		d.checkReplicas(s),
+		d.checkDegraded(s),
 		d.checkLoad(ctx, s),
 		{Rule: ruleBinlog, OK: true, Input: "skipped: in a failover everything that was received is applied before the commit"},
 	}
@@ -51,8 +55,8 @@ func (d *driver) connected(s *fsm.Switch) bool {
 			return false
 		}
 	}
-	for i, address := range s.Members {
-		if _, ok := d.agents.Get(address); i != s.From && !ok {
+	for _, address := range d.recorded(s) {
+		if _, ok := d.agents.Get(address); !ok {
 			return false
 		}
 	}
@@ -108,26 +112,23 @@ func (d *driver) checkReachable(state *fsm.State, s *fsm.Switch) fsm.Check {
 	return check
 }
 
-// checkReplicas: R19 needs all of them under PolicyLossless, and one at least.
+// checkReplicas: R19 needs every recorded replica under PolicyLossless, and one at
+// least. One that is not recorded acknowledged nothing, and does not count.
 func (d *driver) checkReplicas(s *fsm.Switch) fsm.Check {
 	var missing []string
-	replicas := 0
-	for i, address := range s.Members {
-		if i == s.From {
-			continue
-		}
-		replicas++
+	recorded := d.recorded(s)
+	for _, address := range recorded {
 		if _, ok := d.agents.Get(address); !ok {
 			missing = append(missing, address)
 		}
 	}
-	check := fsm.Check{Rule: ruleReplicas, OK: len(missing) == 0, Input: fmt.Sprintf("%d of %d replicas, policy %s", replicas-len(missing), replicas, s.Policy)}
-	if len(missing) == 0 {
-		return check
-	}
-	check.Detail = "what only these have received would be lost: " + strings.Join(missing, ", ")
-	if s.Policy == fsm.PolicyAvailable && len(missing) < replicas {
-		check.OK = true
+	check := fsm.Check{Rule: ruleReplicas, OK: len(missing) == 0, Input: fmt.Sprintf("%d of %d recorded replicas, policy %s", len(recorded)-len(missing), len(recorded), s.Policy)}
+	switch {
+	case len(recorded) == 0:
+		check.OK, check.Detail = false, "no replica is recorded: nobody but the primary is known to have what it acknowledged"
+	case len(missing) > 0:
+		check.Detail = "what only these have received would be lost: " + strings.Join(missing, ", ")
+		check.OK = s.Policy == fsm.PolicyAvailable && len(missing) < len(recorded)
 	}
 	return check
 }

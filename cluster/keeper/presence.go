@@ -29,6 +29,8 @@ type agentBeat struct {
 	at   time.Time
 	beat api.AgentHeartbeatRequest
 	dead int // beats in a row that said so
+
+	before string // GTID position of the beat before
 }
 
 func newPresence() *presence {
@@ -57,7 +59,7 @@ func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
 	if beat.Dead {
 		dead = p.agents[address].dead + 1
 	}
-	p.agents[address] = agentBeat{now(), beat, dead}
+	p.agents[address] = agentBeat{now(), beat, dead, p.agents[address].beat.Position}
 }
 
 // deadBeats is how many beats in a row said that the server of an agent is dead,

@@ -28,7 +28,10 @@ func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 		follow := d.meta()
 		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, follow, d.waits.role) })
 	}
-	body := api.PromoteDatasourceRequest{HostGroup: s.Group, Primary: d.candidate(s), ReplicaSet: s.Members}
+	body := api.PromoteDatasourceRequest{HostGroup: s.Group, Primary: d.candidate(s)}
+	if g := d.cfg.Store.State().Group(s.Group); g != nil { // R17: frozen since the commit
+		body.ReplicaSet, body.ReplicaVersion = g.ReplicaSet(), g.RecordVersion
+	}
 	var told time.Time
 	err := d.retry(ctx, d.waits.role, func(error) bool { return false }, func(ctx context.Context) error {
 		promoted, err := d.agent(ctx, s.ToAddress, api.PromoteDatasource, d.meta(), body)
@@ -139,6 +142,7 @@ func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wai
 				return
 			}
 			body := api.FollowDatasourceRequest{HostGroup: s.Group, Replica: datasource(d.cfg.Store.State(), address), Primary: d.candidate(s)}
+			body.Acknowledge = d.membership(s.Group, address) == fsm.ReplicaJoining || d.membership(s.Group, address) == fsm.ReplicaMember // R20
 			final := func(err error) bool {
 				return lasting(err) || d.away(err) || errors.Is(err, wire.ErrNotConnected) && time.Since(began) > d.waits.grace
 			}

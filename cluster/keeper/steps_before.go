@@ -23,7 +23,7 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 	d.gather(ctx, s)
 	checks := []fsm.Check{d.checkProxies(s)}
 	from, candidate := d.source(s), d.candidate(s)
-	checks = append(checks, identityCheck("primary identity", from, d.cfg.Store.State()), identityCheck("candidate identity", candidate, d.cfg.Store.State()))
+	checks = append(checks, identityCheck("primary identity", from, d.cfg.Store.State()), identityCheck("candidate identity", candidate, d.cfg.Store.State()), d.checkMember(s))
 	servers, err := d.examineServers(ctx, s, from)
 	if checks = append(checks, servers...); err != nil {
 		checks = append(checks, fsm.Check{Rule: "both agents answer", Input: err.Error(), Detail: "agents must be up and reach their servers"})
@@ -57,8 +57,10 @@ func (d *driver) preflighted(checks []fsm.Check) outcome {
 			code = api.BinlogInconsistent
 		case ruleGone:
 			code = api.PrimaryAlive
-		case ruleReplicas:
+		case ruleReplicas, ruleDegraded:
 			code = api.MayLoseWrites
+		case ruleMember:
+			code = api.NotRecorded
 		}
 		out = undo(fsm.StateRolledBack, api.Errorf(code, "%d of %d preflight rules failed, first %q: %s", failed, len(checks), checks[i].Rule, detailOf(checks[i])))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func incarnationOf(s *fsm.Switch, address string) string {
 
 // gatherReceived is the way when nobody knows where the old primary stands.
 //
-// R19: every replica that may have acknowledged a write stops to receive, for
+// R19: every recorded replica, which may have acknowledged a write, stops to receive, for
 // good; only then positions are compared. The new primary has, applied, all that
 // any of them received. When one is missing a lossless failover is refused.
 func (d *driver) gatherReceived(ctx context.Context, s *fsm.Switch) outcome {
@@ -119,6 +120,9 @@ func (d *driver) gatherReceived(ctx context.Context, s *fsm.Switch) outcome {
 	if d.aborted() != nil {
 		return back(d.aborted())
 	}
+	if text := d.degradedText(s.Group); text != "" { // the policy allows it, or the preflight had refused
+		found.lost = strings.Join(append(nonEmpty(found.lost), "the group was "+text), "; ")
+	}
 	note := fmt.Sprintf("%s has applied all that it received, %s", found.address, chosen.received)
 	if found.lost == "" {
 		note += ", and no replica has more"
@@ -132,7 +136,14 @@ func (d *driver) gatherReceived(ctx context.Context, s *fsm.Switch) outcome {
 	return out
 }
 
-// stopReceiving stops the replication of every replica, and says what each has
+func nonEmpty(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
+
+// stopReceiving stops the replication of every recorded replica, and says what each has
 // received. Under PolicyAvailable one that does not answer is waited for only a
 // moment.
 func (d *driver) stopReceiving(ctx context.Context, s *fsm.Switch, policy string, wait time.Duration) ([]fsm.Replica, []contender) {
@@ -141,12 +152,7 @@ func (d *driver) stopReceiving(ctx context.Context, s *fsm.Switch, policy string
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	var addresses []string
-	for i, address := range s.Members {
-		if i != s.From {
-			addresses = append(addresses, address)
-		}
-	}
+	addresses := d.recorded(s)
 	rows, list := make([]fsm.Replica, len(addresses)), make([]contender, len(addresses))
 	var all sync.WaitGroup
 	for i, address := range addresses {
@@ -183,7 +189,9 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 	}
 	d.rank(&c, d.cfg.Store.State(), s.Settings, s.FromAddress)
 	switch prepared := incarnationOf(s, address); {
-	case !slices.Contains(candidates(s), address):
+	case d.membership(s.Group, address) != fsm.ReplicaMember:
+		c.excluded = notMember(d.membership(s.Group, address))
+	case !slices.Contains(d.candidates(s), address):
 		c.excluded = "another was asked for"
 		if s.Any {
 			c.excluded = "it is in never"
@@ -230,10 +238,7 @@ func (d *driver) resume(ctx context.Context, s *fsm.Switch, wait time.Duration) 
 	defer cancel()
 	meta := d.meta()
 	var all sync.WaitGroup
-	for i, address := range s.Members {
-		if i == s.From {
-			continue
-		}
+	for _, address := range d.recorded(s) {
 		all.Go(func() {
 			err := d.retry(ctx, d.waits.role, lasting, func(ctx context.Context) error {
 				_, err := d.agent(ctx, address, api.ResumeDatasource, meta, api.ResumeDatasourceRequest{HostGroup: s.Group, Primary: d.source(s)})

@@ -63,14 +63,15 @@ func stoppedNote(list []fsm.Stopped) string {
 	return note
 }
 
-// candidates are those that may become the primary of this switch.
-func candidates(s *fsm.Switch) []string {
+// candidates are those that may become the primary of this switch: members of the
+// record (R17).
+func (d *driver) candidates(s *fsm.Switch) []string {
 	if !s.Any {
 		return []string{s.ToAddress}
 	}
 	list := []string{s.ToAddress}
 	for i, address := range s.Members {
-		if i != s.From && address != s.ToAddress && !slices.Contains(s.Settings.Never, address) {
+		if i != s.From && address != s.ToAddress && !slices.Contains(s.Settings.Never, address) && d.membership(s.Group, address) == fsm.ReplicaMember {
 			list = append(list, address)
 		}
 	}
@@ -80,7 +81,7 @@ func candidates(s *fsm.Switch) []string {
 // prepare prepares every candidate. One is enough when the choice is the
 // keeper's: those that do not answer soon cannot be chosen.
 func (d *driver) prepare(ctx context.Context, s *fsm.Switch) ([]fsm.Prepared, error) {
-	list := candidates(s)
+	list := d.candidates(s)
 	if s.Any {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.waits.grace)

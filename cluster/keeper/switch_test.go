@@ -145,7 +145,7 @@ func wantNames(t *testing.T, f *fleet) {
 		case api.WaitPosition:
 			want = api.WaitPositionRequest{HostGroup: "orders", Candidate: to, GTID: "0-1-99", State: "0-1-99", TimeoutMS: 1000}
 		case api.PromoteDatasource:
-			want = api.PromoteDatasourceRequest{HostGroup: "orders", Primary: to, ReplicaSet: []string{db0, db1, db2}}
+			want = api.PromoteDatasourceRequest{HostGroup: "orders", Primary: to, ReplicaSet: []string{db2, db0}, ReplicaVersion: f.state().Group("orders").RecordVersion}
 		case api.SwitchProxyDatasource:
 			want = api.SwitchProxyDatasourceRequest{HostGroup: "orders", ToIndex: 1, Primary: to}
 		case api.RecoverWritingProxyDatasource:
@@ -155,7 +155,7 @@ func wantNames(t *testing.T, f *fleet) {
 			if g.to == "a2" {
 				replica = api.Datasource{Address: db2, ServerID: "server-2"}
 			}
-			want = api.FollowDatasourceRequest{HostGroup: "orders", Replica: replica, Primary: to}
+			want = api.FollowDatasourceRequest{HostGroup: "orders", Replica: replica, Primary: to, Acknowledge: true}
 		case api.PreflightDatasource:
 			role, state := api.BinlogSlave, ""
 			if g.to == "a0" {
@@ -207,7 +207,7 @@ func wantRecord(t *testing.T, s api.Switch, by string) {
 			t.Errorf("check %+v", c)
 		}
 	}
-	if got := strings.Join(rules, ", "); got != "every proxy is up, primary identity, candidate identity, candidate log_bin, primary log_bin, candidate load, candidate binlog delay" {
+	if got := strings.Join(rules, ", "); got != "every proxy is up, primary identity, candidate identity, the candidate is a recorded replica, candidate log_bin, primary log_bin, candidate load, candidate binlog delay" {
 		t.Errorf("rules %s", got)
 	}
 }

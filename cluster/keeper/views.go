@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -53,6 +54,10 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 	view := api.Group{
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
+		Policy: cmp.Or(g.Settings.Policy, fsm.PolicyLossless),
+	}
+	if d := g.Degraded; d.On() {
+		view.Degraded = &api.Degraded{SinceMS: d.Since / int64(time.Millisecond), Why: d.Why, By: d.By, Restoring: d.Restoring}
 	}
 	view.Frozen, view.Thawed = g.Frozen, g.Thawed
 	var known []witness
@@ -61,7 +66,7 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		view.Waits, known = a.waits, all
 	}
 	for i, address := range g.Datasources {
-		member := api.GroupMember{Index: i, Address: address, Agent: "none"}
+		member := api.GroupMember{Index: i, Address: address, Agent: "none", Replica: g.Replica(address)}
 		if known != nil {
 			member.Says = known[i].String()
 		}
@@ -165,6 +170,7 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 	k.frozenProblems(state, add)
 	for _, g := range state.Groups() {
 		view := k.viewGroup(state, g)
+		k.recordProblems(state, g, add)
 		if g.OpenSwitch != "" {
 			add("switch %s of host group %s is open", g.OpenSwitch, g.Name)
 		}

@@ -54,14 +54,27 @@ func world(t *testing.T, size int, content string, tune tuning) *fleet {
 	for _, id := range []string{"p1", "p2"} {
 		f.proxies = append(f.proxies, f.proxy(id))
 	}
+	f.recorded()
 	f.tape.clear()
 	return f
+}
+
+// recorded waits until every replica is a member of the record.
+func (f *fleet) recorded() {
+	f.t.Helper()
+	eventually(f.t, "the replicas are recorded", func() bool {
+		for _, a := range f.agents {
+			a.beat()
+		}
+		g := f.state().Group("orders")
+		return len(g.Recorded) == len(g.Datasources)-1 && !slices.ContainsFunc(g.Recorded, func(r fsm.Recorded) bool { return r.State != fsm.ReplicaMember })
+	})
 }
 
 // agent starts the agent of a read-only server and lets it beat once.
 func (f *fleet) agent(id, address, serverID string) *actor {
 	f.t.Helper()
-	a := &actor{id: id, hello: api.HelloRequest{Role: api.RoleAgent, ID: id, Address: address, Incarnation: id + "-1"}, readOnly: true, serverID: serverID, receiving: true, received: "0-1-99", applied: "0-1-98"}
+	a := &actor{id: id, hello: api.HelloRequest{Role: api.RoleAgent, ID: id, Address: address, Incarnation: id + "-1"}, readOnly: true, serverID: serverID, receiving: true, received: "0-1-99", applied: "0-1-98", source: db0, synced: true}
 	a.usual = a.obeyAgent
 	f.start(a)
 	a.beat()
@@ -127,11 +140,17 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 	} else {
 		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Zone: a.zone, LastLagMS: a.lag}
 		if a.readOnly {
-			beat.Alarm = a.alarm()
-			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = db0, a.receiving, 5, a.received, a.applied
+			beat.Alarm, beat.Unfit = a.alarm(), a.unfit
+			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = a.source, a.receiving && !a.dead, 5, a.received, a.applied
 		}
 		if !a.dead {
 			beat.MySQL.Status = 1
+		}
+		beat.SemiSync, beat.Position = a.semiSync(), "0-1-99"
+		for _, g := range a.told.Grants {
+			if g.Primary.Address == a.hello.Address {
+				beat.ReplicaSet, beat.ReplicaVersion = g.ReplicaSet, g.ReplicaVersion
+			}
 		}
 		if a.says != nil {
 			a.says(&beat)
@@ -145,7 +164,41 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 	if err == nil && answer.Seq != seq {
 		err = fmt.Errorf("heartbeat %d was answered as %d", seq, answer.Seq)
 	}
+	if err == nil {
+		a.set(func(a *actor) { a.obey(answer) })
+	}
 	return answer, err
+}
+
+// obey does what an answer says of semi-sync. The lock is held.
+func (a *actor) obey(answer api.HeartbeatAnswer) {
+	if a.deaf {
+		return
+	}
+	a.told = answer
+	for _, g := range answer.Grants {
+		if g.Primary.Address != a.hello.Address {
+			continue
+		}
+		if a.synced = !g.Degraded; !a.synced {
+			a.waiting = 0
+		}
+	}
+}
+
+// semiSync is what an agent says of semi-sync. The lock is held.
+func (a *actor) semiSync() api.SemiSync {
+	s := api.SemiSync{Managed: true, Known: !a.dead, Acted: a.told.Moment, WaitMS: a.waiting}
+	if a.waiting > 0 {
+		s.Waiting = 1
+	} else {
+		s.Clients = 1
+	}
+	s.Source = !a.readOnly && a.synced
+	for _, g := range a.told.Grants {
+		s.Replica = g.Acknowledge && a.readOnly
+	}
+	return s
 }
 
 // obeyProxy is how a proxy answers when the test says nothing else.
@@ -199,7 +252,7 @@ func (a *actor) obeyAgent(_ context.Context, g given) (any, error) {
 	case api.PromoteDatasource, api.RestoreDatasource:
 		a.readOnly = false
 	case api.FollowDatasource:
-		a.readOnly = true
+		a.readOnly, a.source = true, bodyOf[api.FollowDatasourceRequest](a.f.t, g).Primary.Address
 	}
 	state.ReadOnly, state.Prepared, state.Alive, state.Dead = a.readOnly, a.prepared, !a.dead, a.dead
 	state.Alarm = a.alarm()

@@ -96,10 +96,16 @@ type AgentHeartbeatRequest struct {
 
 	// What it remembers of the group's last commit (R25): its generation, and whom
 	// it made the primary.
-	Committed uint64 `json:"committed,omitempty"`
-	Primary   string `json:"primary,omitempty"`
-	LastLagMS int64  `json:"lastLagMs,omitempty"` // as it was last known, also when the source is gone; -1 when never
-	Zone      string `json:"zone,omitempty"`      // where its host stands
+	Committed uint64   `json:"committed,omitempty"`
+	Primary   string   `json:"primary,omitempty"`
+	LastLagMS int64    `json:"lastLagMs,omitempty"` // as it was last known, also when the source is gone; -1 when never
+	Zone      string   `json:"zone,omitempty"`      // where its host stands
+	SemiSync  SemiSync `json:"semiSync,omitzero"`
+	Position  string   `json:"position,omitempty"` // GTID position of its own binary log
+	// Of a primary: the replica set that its agent has stored durably (R17), and the
+	// version of the record that it is from.
+	ReplicaSet     []string `json:"replicaSet,omitempty"`
+	ReplicaVersion uint64   `json:"replicaVersion,omitempty"`
 }
 
 // StateFetchRequest asks an agent for the whole state of its server.
@@ -197,7 +203,9 @@ type WaitPositionRequest struct {
 type PromoteDatasourceRequest struct {
 	HostGroup  string     `json:"hostGroup"`
 	Primary    Datasource `json:"primary"`
-	ReplicaSet []string   `json:"replicaSet"`
+	ReplicaSet []string   `json:"replicaSet"` // the recorded replicas (R17), and the version of their record
+
+	ReplicaVersion uint64 `json:"replicaVersion,omitempty"`
 }
 
 // FollowDatasourceRequest makes the server a replica of Primary.
@@ -205,6 +213,8 @@ type FollowDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Replica   Datasource `json:"replica"`
 	Primary   Datasource `json:"primary"`
+	// Acknowledge: the record names the replica, it may acknowledge (R20).
+	Acknowledge bool `json:"acknowledge,omitempty"`
 }
 
 // RestoreDatasourceRequest re-opens the old primary of a switch that is rolled

@@ -124,6 +124,7 @@ type HeartbeatAnswer struct {
 	IntervalMS  int64   `json:"intervalMs"`        // until the next heartbeat
 	LeaseMS     int64   `json:"leaseMs,omitempty"` // from its sending; 0: no lease is granted
 	Grants      []Grant `json:"grants"`
+	Moment      Moment  `json:"moment,omitzero"` // to an agent: of the record that the grants are from
 }
 
 // Grant says what holds for one host group (R4). Index and datasource always
@@ -135,8 +136,12 @@ type Grant struct {
 	Index      int        `json:"index"`     // of the primary
 	Primary    Datasource `json:"primary"`
 	Open       bool       `json:"open"`                 // writes are allowed
-	ReplicaSet []string   `json:"replicaSet,omitempty"` // to an agent: addresses of the group (R17)
+	ReplicaSet []string   `json:"replicaSet,omitempty"` // to an agent: addresses of the recorded replicas (R17)
 	Policy     string     `json:"policy,omitempty"`     // to an agent: PolicyLossless or PolicyAvailable
+
+	ReplicaVersion uint64 `json:"replicaVersion,omitempty"` // to an agent: of the record that ReplicaSet is from
+	Acknowledge    bool   `json:"acknowledge,omitempty"`    // to a replica's agent: the record names it, it may acknowledge (R20)
+	Degraded       bool   `json:"degraded,omitempty"`       // to the primary's agent: commits wait for no acknowledgement, by a recorded decision (R20)
 }
 
 // Policies of a host group: what a failover may lose.

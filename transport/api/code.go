@@ -84,6 +84,7 @@ const (
 	Braked          Code = 2125
 	AckPending      Code = 2126
 	HookVeto        Code = 2127
+	NotRecorded     Code = 2120
 
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
@@ -161,6 +162,7 @@ var codeText = map[Code]string{
 	Braked:             "the brake is on",
 	AckPending:         "the last failover was not acknowledged yet",
 	HookVeto:           "a hook said no",
+	NotRecorded:        "the datasource is not a member of the group's recorded replicas",
 	Conflict:           "it was changed by somebody else since it was read",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",

@@ -36,6 +36,7 @@ const (
 	BrakeSet         = "BrakeSet"
 	SwitchAck        = "SwitchAck"
 	SwitchDryRun     = "SwitchDryRun" // of a SwitchStartRequest
+	ReplicaDrop      = "ReplicaDrop"
 )
 
 // What keepers ask each other. SectionForward is an op-0 request that a follower
@@ -131,7 +132,9 @@ type Group struct {
 	Brake          *Hold        `json:"brake,omitempty"` // of the whole cluster
 	CooldownLeftMS int64        `json:"cooldownLeftMs,omitempty"`
 	AckPending     *PendingAck  `json:"ackPending,omitempty"`
-	Detail         *GroupDetail `json:"detail,omitempty"` // when the group was asked for by name
+	Detail         *GroupDetail `json:"detail,omitempty"`   // when the group was asked for by name
+	Policy         string       `json:"policy,omitempty"`   // PolicyLossless or PolicyAvailable
+	Degraded       *Degraded    `json:"degraded,omitempty"` // nil: commits wait for an acknowledgement
 }
 
 // GroupMember is one datasource of a group.
@@ -143,7 +146,8 @@ type GroupMember struct {
 	Agent    string `json:"agent"` // status of its agent, "none" without one
 	ReadOnly bool   `json:"readOnly"`
 	Alarm    string `json:"alarm,omitempty"`
-	Says     string `json:"says,omitempty"` // while the group is frozen: what its agent knows of the primary
+	Says     string `json:"says,omitempty"`    // while the group is frozen: what its agent knows of the primary
+	Replica  string `json:"replica,omitempty"` // state of a recorded replica
 }
 
 // Proxy is a proxy as the keepers know it.
