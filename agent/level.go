@@ -189,10 +189,12 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 			return m, false, nil
 		}
 	}
+	defer a.failsafe.settle()()
+	m = a.failsafe.adopt(m, grant)
 	m.Stamp, m.Committed = grant.Stamp, grant.Committed
 	switch {
 	case mine && grant.Open:
-		m.Role, m.ReplicaSet = rolePrimary, strings.Join(grant.ReplicaSet, ",")
+		m.Role, m.ReplicaSet = rolePrimary, a.failsafe.agreed(m.ReplicaSet, strings.Join(grant.ReplicaSet, ","))
 	case !mine:
 		m.Role = roleNotPrimary
 	}

@@ -97,6 +97,7 @@ type Settings struct {
 	Probes          int      // that fail in a row before the primary counts as gone
 	Prefer          []string // addresses, the best candidate first
 	Never           []string // addresses that never become the primary by themselves
+	Failsafe        bool     // agents may keep the primary writable without keepers (R18)
 }
 
 // Switch is the record of one switch.

@@ -65,6 +65,7 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 	if g, _ := state.GroupOf(address); g != nil {
 		one := grant(state, g)
 		one.Open = agentOpen(g)
+		one.Failsafe, one.Peers = failsafe(state, g)
 		one.ReplicaSet, one.Policy = g.Datasources, cmp.Or(g.Settings.Policy, fsm.PolicyLossless)
 		answer.Grants = append(answer.Grants, one)
 		if one.Open && one.Primary.Address == address {

@@ -50,12 +50,13 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 	view := api.Group{
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
+		Failsafe: g.Settings.Failsafe,
 	}
 	for i, address := range g.Datasources {
 		member := api.GroupMember{Index: i, Address: address, Agent: "none"}
 		if a := state.Agent(address); a != nil {
 			beat, _, heard := k.presence.agent(address)
-			member.ServerID, member.Agent = a.ServerID, a.Status
+			member.ServerID, member.Agent, member.Listen = a.ServerID, a.Status, a.Listen
 			if heard {
 				member.Role, member.ReadOnly, member.Alarm = beat.Role, beat.ReadOnly, beat.Alarm
 			}
@@ -153,6 +154,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 			switch {
 			case m.Agent != fsm.StatusUp:
 				add("datasource %s of host group %s: agent %s", m.Address, g.Name, m.Agent)
+			case view.Failsafe && m.Listen == "" && len(view.Datasources) > 1:
+				add("datasource %s of host group %s: failsafe is on, and its agent does not listen: without --listen the primary cannot stay writable when no keeper is in reach", m.Address, g.Name)
 			case m.Alarm != "":
 				add("datasource %s of host group %s: %s", m.Address, g.Name, m.Alarm)
 			case m.Index == g.Writable && m.ReadOnly && g.OpenSwitch == "":

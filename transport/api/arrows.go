@@ -137,6 +137,11 @@ type Grant struct {
 	Open       bool       `json:"open"`                 // writes are allowed
 	ReplicaSet []string   `json:"replicaSet,omitempty"` // to an agent: addresses of the group (R17)
 	Policy     string     `json:"policy,omitempty"`     // to an agent: PolicyLossless or PolicyAvailable
+
+	// Failsafe: the group uses it; Peers are the agents of its servers that listen.
+	// They go to agents and proxies, to be known when no keeper is in reach.
+	Failsafe bool   `json:"failsafe,omitempty"`
+	Peers    []Peer `json:"peers,omitempty"`
 }
 
 // Policies of a host group: what a failover may lose.

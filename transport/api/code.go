@@ -79,6 +79,10 @@ const (
 	NoCandidate     Code = 2118
 	PrimaryAlive    Code = 2119
 
+	NoPromise    Code = 3020
+	PromiseAlive Code = 3021
+	NoFailsafe   Code = 3022
+
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
 	PositionTimeout  Code = 3102
@@ -150,6 +154,9 @@ var codeText = map[Code]string{
 	NoCandidate:        "no datasource can become the primary",
 	PrimaryAlive:       "the primary is alive",
 	Conflict:           "it was changed by somebody else since it was read",
+	NoPromise:          "this agent does not promise",
+	PromiseAlive:       "a failsafe promise is alive, ask again when it is over",
+	NoFailsafe:         "there is no failsafe lease to lend from",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",
 	PositionTimeout:    "the position was not reached in time",

@@ -116,6 +116,7 @@ type Group struct {
 	Committed   uint64        `json:"committed"`
 	OpenSwitch  string        `json:"openSwitch,omitempty"`
 	LastSwitch  string        `json:"lastSwitch,omitempty"`
+	Failsafe    bool          `json:"failsafe,omitempty"` // agents may keep the primary writable without keepers
 }
 
 // GroupMember is one datasource of a group.
@@ -127,6 +128,7 @@ type GroupMember struct {
 	Agent    string `json:"agent"` // status of its agent, "none" without one
 	ReadOnly bool   `json:"readOnly"`
 	Alarm    string `json:"alarm,omitempty"`
+	Listen   string `json:"listen,omitempty"` // where its agent listens for the group's other machines
 }
 
 // Proxy is a proxy as the keepers know it.

@@ -84,6 +84,7 @@ var schema = []Key{
 	text("switch.policy", PolicyLossless, PolicyLossless+" or "+PolicyAvailable, "What a failover may lose: nothing (it is refused when an acknowledged write might be missing), or what the best replica that is left does not have (recorded)."),
 	text("switch.prefer", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary in a failover rather than others that are as far, the best first."),
 	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
+	boolean("switch.failsafe", "false", "With no keeper in reach, let the primary stay writable while the agents of all replicas promise to accept no promotion. Every agent of the group then needs --listen, and every proxy --lend-token-ref."),
 
 	{Path: "host_groups", Kind: KindList, Default: "required", Range: fmt.Sprintf("1 to %d host groups", MaxHostGroups), Doc: "The host groups."},
 	text("host_groups[].name", "required", nameRange+", unique", "Name of the host group."),

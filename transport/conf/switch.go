@@ -43,6 +43,9 @@ type Switch struct {
 	AutoFailover  bool
 	Policy        string
 	Prefer, Never string
+	// Failsafe: with no keeper in reach the primary stays writable while the agents
+	// of all replicas promise to accept no promotion (R18).
+	Failsafe bool
 }
 
 // Policies of a failover: what it may lose.
@@ -67,6 +70,7 @@ type switchValues struct {
 	autoFailover  optional[bool]
 	policy        optional[string]
 	prefer, never optional[string]
+	failsafe      optional[bool]
 }
 
 const maxLoad = 10000
@@ -92,6 +96,7 @@ func readSwitch(m *mapping) switchValues {
 		policy:           readPolicy(m),
 		prefer:           readServers(m, "prefer"),
 		never:            readServers(m, "never"),
+		failsafe:         m.boolean("failsafe"),
 	}
 }
 
@@ -157,6 +162,7 @@ func (v switchValues) over(base switchValues) switchValues {
 		policy:           v.policy.over(base.policy),
 		prefer:           v.prefer.over(base.prefer),
 		never:            v.never.over(base.never),
+		failsafe:         v.failsafe.over(base.failsafe),
 	}
 }
 
@@ -182,6 +188,7 @@ func (v switchValues) resolve() Switch {
 		Policy:           v.policy.or(PolicyLossless),
 		Prefer:           v.prefer.or(""),
 		Never:            v.never.or(""),
+		Failsafe:         v.failsafe.or(false),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s
