@@ -390,11 +390,15 @@ func (a *Agent) holdFailsafe(taken uint64, asked memory, times lease.Times, end 
 	return nil
 }
 
-// wantWritable lets the level work for an agent that was started when no keeper
-// could be heard: what it remembers stands in for the grant.
+// wantWritable makes the level look at once at a server that is read-only. For an
+// agent that was started when no keeper could be heard, what it remembers stands in
+// for the grant.
 func (a *Agent) wantWritable(m memory) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.state.ReadOnly {
+		poke(a.act)
+	}
 	if a.heard {
 		return
 	}
@@ -402,7 +406,6 @@ func (a *Agent) wantWritable(m memory) {
 		HostGroup: m.HostGroup, Stamp: m.Stamp, Committed: m.Committed, Primary: api.Datasource{Address: m.Address, ServerID: m.ServerID}, Open: true,
 		ReplicaSet: strings.Split(m.ReplicaSet, ","), Failsafe: m.Failsafe, Peers: api.SplitPeers(m.Peers),
 	}}
-	poke(a.act)
 }
 
 // endFailsafe notes why failsafe does not hold any more, if it did.

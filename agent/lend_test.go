@@ -28,7 +28,7 @@ func TestLends(t *testing.T) {
 		{"to one that saw more", nil, stamp(2, api.StepRequested), "orders", api.StaleGeneration},
 		{"another group", nil, now, "others", api.NoSuchGroup},
 		{"from a keeper's lease", func(_ *testing.T, r *rig) { r.failsafe.until = 0 }, now, "orders", api.NoFailsafe},
-		{"nothing but what the kill needs is left", func(_ *testing.T, r *rig) { r.failsafe.until = lease.Now().Add(lease.For(lease.Longest).Kill) }, now, "orders", api.NoFailsafe},
+		{"nothing but what the fence needs is left", func(_ *testing.T, r *rig) { r.failsafe.until = lease.Now().Add(lease.For(lease.Longest).Fence) }, now, "orders", api.NoFailsafe},
 		{"a keeper has answered", func(_ *testing.T, r *rig) { r.failsafe.answered(lease.Now(), api.HeartbeatAnswer{}) }, now, "orders", api.NoFailsafe},
 		{"a switch was heard of", func(_ *testing.T, r *rig) { r.failsafe.learn("orders", stamp(2, api.StepStopping)) }, now, "orders", api.NoFailsafe},
 		{"fenced", func(t *testing.T, r *rig) { _, err := r.fence(2); ok(t, err) }, now, "orders", api.NoFailsafe},
@@ -113,7 +113,7 @@ func TestFrozenLender(t *testing.T) {
 	lent, err := f.lend("", api.Stamp{}, times)
 	ok(t, err)
 	asked := lease.Now() // the proxy's request was sent before
-	if end := asked.Add(lent); end > f.until.Add(-times.Kill) || f.until >= sent.Add(times.Promise) {
+	if end := asked.Add(lent); end > f.until.Add(-times.Fence) || f.until >= sent.Add(times.Promise) {
 		t.Errorf("lent until %v, the failsafe lease ends at %v, the promises at %v at the earliest", end, f.until, sent.Add(times.Promise))
 	}
 }

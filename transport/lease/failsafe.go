@@ -18,9 +18,11 @@ func (t Times) Silence() time.Duration { return t.Lease - t.Fence - 2*t.Round }
 
 // Lent is the longest lease that may be lent when so much is left of a failsafe
 // lease (inequality 3): the borrower counts from the sending of its request, on its
-// own clock, and the lender's server is killed Kill before the end. 0: none.
+// own clock. The rule allows it until Kill before the end, when the lender's server
+// must be dead; here it is until Fence, when that becomes read-only: clients are held
+// then, and not refused. 0: none.
 func (t Times) Lent(left time.Duration) time.Duration {
-	left = min(left, t.Failsafe) - t.Kill
+	left = min(left, t.Failsafe) - t.Fence
 	if left <= 0 {
 		return 0
 	}

@@ -30,18 +30,18 @@ func TestFailsafeTimes(t *testing.T) {
 }
 
 // TestLent: on the slowest borrower's clock what is lent is over before the
-// lender's server must be dead on the fastest lender's.
+// lender's server begins to be read-only on the fastest lender's.
 func TestLent(t *testing.T) {
 	for _, length := range []time.Duration{Shortest, Default, Longest} {
 		d := For(length)
 		for left := time.Duration(0); left <= 2*length; left += length / 7 {
 			lent := d.Lent(left)
-			if real := float64(lent) * (1 + clockError); real > float64(max(0, min(left, length)-d.Kill))*(1-clockError)*(1+1e-9) {
+			if real := float64(lent) * (1 + clockError); real > float64(max(0, min(left, length)-d.Fence))*(1-clockError)*(1+1e-9) {
 				t.Errorf("%v left of %v: %v are lent", left, length, lent)
 			}
 		}
-		if d.Lent(d.Kill) != 0 || d.Lent(-1) != 0 || d.Lent(length) < length/2 {
-			t.Errorf("%v: %v, %v", length, d.Lent(d.Kill), d.Lent(length))
+		if d.Lent(d.Fence) != 0 || d.Lent(-1) != 0 || d.Lent(length) < length/2 {
+			t.Errorf("%v: %v, %v", length, d.Lent(d.Fence), d.Lent(length))
 		}
 	}
 }
