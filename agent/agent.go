@@ -36,6 +36,9 @@ type Agent struct {
 	looked chan struct{} // closed when the server was asked for the first time
 
 	lease      *holding
+	failsafe   *failsafe
+	promises   *promises
+	peers      Peers              // of the other agents; nil: they are not reached
 	boot       string             // the run of this machine
 	attached   chan mysql.Process // the newest, for whoever waits for its end
 	secured    chan struct{}      // closed when the server is not writable without a lease
@@ -81,6 +84,11 @@ func Open(cfg Config) (*Agent, error) {
 		attached: make(chan mysql.Process, 1), secured: make(chan struct{}), warnings: map[string]string{}, boot: bootID(),
 	}
 	a.lease = newHolding(func() { poke(a.hurry) })
+	a.failsafe = newFailsafe(notes.memory)
+	if a.promises, err = openPromises(cfg.DataDir, a.boot, notes.fresh); err != nil {
+		return nil, errors.Join(err, notes.lock.Close())
+	}
+	a.lease.barred = a.promises.alive
 	if pid, resumed := a.lease.resume(cfg.DataDir, a.boot, notes.memory); resumed { // R14: a planned restart without a blip
 		a.pid = pid
 		a.secure()
@@ -132,13 +140,16 @@ type View struct {
 	Alarm     string        // what needs a person
 	Heard     bool          // a keeper answered since the start
 	Silence   time.Duration // since a keeper answered
+	Failsafe  FailsafeView
 }
 
 // View is how things stand.
 func (a *Agent) View() View {
+	failsafe := a.viewFailsafe()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return View{
+		Failsafe:  failsafe,
 		Reachable: a.state.Reachable, Trouble: a.trouble, ReadOnly: a.state.ReadOnly, Role: roleOf(a.state),
 		Alarm: a.alarms(), Heard: a.heard, Silence: time.Since(a.answered),
 	}
@@ -154,6 +165,9 @@ func (a *Agent) remembered() memory {
 // remember replaces the memory, on the disk first. When that fails, the memory
 // is what it was: nothing was promised. The turn is held.
 func (a *Agent) remember(m memory) error {
+	if m.Role != rolePrimary {
+		m.ReplicaSet, m.ReplicaVersion = "", 0 // R17: another reign has another set
+	}
 	if m.Role != a.notes.Role {
 		if err := writeServerConf(a.cfg.ServerConf, m.Role); err != nil {
 			return err

@@ -33,6 +33,7 @@ func (a *Agent) Run(ctx context.Context, link Link) {
 	all.Go(func() { a.mourn(ctx) })
 	all.Go(func() { a.watch(ctx) })
 	all.Go(func() { a.enforce(ctx) })
+	all.Go(func() { a.keepFailsafe(ctx) })
 	a.beat(ctx, link)
 	all.Wait()
 }
@@ -120,6 +121,7 @@ func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Durat
 	sent := lease.Now() // R10
 	answer, err := a.send(ctx, link, seq)
 	if err == nil {
+		a.failsafe.answered(sent, answer) // R18f: before what it grants
 		a.granted(sent, answer)
 	}
 	a.mu.Lock()
@@ -163,7 +165,7 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 	defer a.mu.Unlock()
 	m, s := a.notes.memory, a.state
 	beat := api.AgentHeartbeatRequest{
-		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version,
+		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version, Listen: a.cfg.Listen,
 		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
 		Dead: a.dead, HeardMS: -1, LagMS: -1, Zone: a.cfg.Zone, Applied: s.GTIDSlavePos,
 		Committed: m.Committed, Primary: m.Primary,

@@ -54,7 +54,10 @@ type Config struct {
 	// ServerConf is a file that the server's my.cnf includes and this agent alone
 	// writes: with init_rpl_role=SLAVE while the server is not the primary. Optional.
 	ServerConf string
-	Logger     hclog.Logger
+	// Listen is where the group's other agents and its proxies reach this one
+	// (host:port), when no keeper is in reach. Empty: they do not.
+	Listen string
+	Logger hclog.Logger
 
 	CallTimeout  time.Duration // of one heartbeat; 3 s
 	StateTimeout time.Duration // of asking the server what it is; 2 s

@@ -39,6 +39,9 @@ type holding struct {
 	// held: a lease was had in this process.
 	held     bool
 	loosened uint64 // counts how often it was allowed to become writable
+
+	shuts  uint64               // counts how often it was taken back
+	barred func() time.Duration // what is left of a promise to another; nil: none is given
 }
 
 func newHolding(hurry func()) *holding {
@@ -60,6 +63,7 @@ func (h *holding) shut() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.open = false
+	h.shuts++
 }
 
 // Holds says whether the server may be made, or stay, writable now.
@@ -76,6 +80,8 @@ func (h *holding) holds() error {
 		return errNoLease
 	case !h.open:
 		return fmt.Errorf("%w: the newest grant does not name this server", errNoLease)
+	case h.barred != nil && h.barred() > 0: // R13
+		return fmt.Errorf("%w: this agent promised another primary to accept no promotion", errNoLease)
 	case now >= h.end.Add(-h.times.Fence):
 		return fmt.Errorf("%w: the last one ends in %v", errNoLease, h.end.Sub(now))
 	}
@@ -229,4 +235,28 @@ func bootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// begun is for extend: what takes the role away from now on is noticed.
+func (h *holding) begun() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.shuts
+}
+
+// extend takes a failsafe lease (R18): to end, unless the role was taken away since
+// begun. It is fenced and killed by as a keeper's is.
+func (h *holding) extend(begun uint64, end lease.Instant, times lease.Times, stamp api.Stamp) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.shuts != begun {
+		return false
+	}
+	if end > h.end {
+		h.end, h.times = end, times
+	}
+	h.stamp, h.open = stamp, true
+	close(h.changed)
+	h.changed = make(chan struct{})
+	return true
 }

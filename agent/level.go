@@ -189,6 +189,8 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 			return m, false, nil
 		}
 	}
+	defer a.failsafe.settle()()
+	m = a.failsafe.adopt(m, grant)
 	m.Stamp, m.Committed, m.Primary = grant.Stamp, grant.Committed, grant.Primary.Address
 	switch {
 	case mine && grant.Open:

@@ -150,6 +150,7 @@ func (n *node) openAgent(t *testing.T) {
 	a, err := Open(cfg)
 	ok(t, err)
 	t.Cleanup(func() { _ = a.Close() }) // a test may have closed it
+	a.mature()
 	n.rig = &rig{Agent: a, t: t, call: asRole(t, api.RoleKeeper)}
 }
 

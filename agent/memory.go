@@ -40,6 +40,12 @@ type memory struct {
 	// Acks: the record named this server as one that may acknowledge (R20), and since then
 	// it was not confirmed that it does not.
 	Acks bool `json:"acks,omitempty"`
+
+	// Of failsafe, as the newest grant says (R18): whether the group uses it, where
+	// its agents listen ("address=listen" with commas), and the length of a lease.
+	Failsafe bool   `json:"failsafe,omitempty"`
+	Peers    string `json:"peers,omitempty"`
+	LeaseMS  int64  `json:"leaseMs,omitempty"`
 }
 
 // in is the memory for a host group. Generations are a group's own: those of
@@ -55,7 +61,7 @@ func (m memory) in(hostGroup string) memory {
 // onDisk is what is written for its own sake. Another step alone is not: a
 // server's role does not change without more than that.
 func (m memory) onDisk() memory {
-	m.Stamp.Step = 0
+	m.Stamp.Step = m.stepOnDisk()
 	return m
 }
 
@@ -65,6 +71,7 @@ type notebook struct {
 	path string
 	lock *durable.DirLock
 	memory
+	fresh bool // there was no memory
 }
 
 func openNotebook(dir, address string) (*notebook, error) {
@@ -83,7 +90,7 @@ func openNotebook(dir, address string) (*notebook, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	n.Address = address
+	n.Address, n.fresh = address, !found
 	return n, nil
 }
 

@@ -51,6 +51,7 @@ func (a *Agent) begin(ctx context.Context, req *wire.Request, r rank, hostGroup 
 		return nil, err
 	}
 	m.HostGroup, m.Stamp = hostGroup, stamp
+	a.failsafe.learn(hostGroup, stamp) // R18f
 	return &order{memory: m, ctx: taken, release: release}, nil
 }
 
@@ -100,6 +101,9 @@ func (a *Agent) PrepareDatasourceProcessor(ctx context.Context, req *wire.Reques
 		return api.AgentState{}, err
 	}
 	a.lease.shut()
+	if err := a.promises.over(body.LeaseMS); err != nil { // R13: prepared for good, and not answered so yet
+		return api.AgentState{}, err
+	}
 	s, err := a.ask(o.ctx)
 	if err != nil {
 		return api.AgentState{}, err

@@ -296,7 +296,15 @@ func reopen(t *testing.T, dir string, db *database, change ...func(*Config)) *ri
 	a, err := Open(cfg)
 	ok(t, err)
 	t.Cleanup(func() { _ = a.Close() }) // restart has closed it already
+	a.mature()
 	return &rig{Agent: a, t: t, dir: dir, db: db, call: asRole(t, api.RoleKeeper)}
+}
+
+// mature makes a memory count as one that was there for long (R16).
+func (a *Agent) mature() {
+	a.promises.mu.Lock()
+	defer a.promises.mu.Unlock()
+	a.promises.Fresh = 0
 }
 
 // restart is the next process on the same directory.
@@ -311,9 +319,14 @@ func (r *rig) restart() *rig {
 // asRole is the context of a request that came over a connection of that role.
 func asRole(t testing.TB, role string) context.Context {
 	t.Helper()
+	return asPrincipal(t, wire.Principal{Role: role})
+}
+
+func asPrincipal(t testing.TB, p wire.Principal) context.Context {
+	t.Helper()
 	got := make(chan context.Context, 1)
 	a, b := net.Pipe()
-	server, err := wire.NewInvoker(a, wire.Principal{Role: role}, wire.Config{Handler: func(ctx context.Context, _ *wire.Request) (*wire.Response, error) {
+	server, err := wire.NewInvoker(a, p, wire.Config{Handler: func(ctx context.Context, _ *wire.Request) (*wire.Response, error) {
 		got <- context.WithoutCancel(ctx)
 		return nil, nil
 	}})

@@ -80,9 +80,8 @@ func (a *Agent) takeSet(m *memory, set []string, version uint64) {
 }
 
 // setIsQuiet reports whether the replica set that is stored may be replaced (R17):
-// no round, lease or lent lease that rests on it is alive. This agent has no failsafe, so
-// that nothing ever rests on it.
-func (a *Agent) setIsQuiet() bool { return true }
+// no round, failsafe lease or lent lease that rests on it is alive.
+func (a *Agent) setIsQuiet() bool { return a.failsafe.quiet() == 0 }
 
 // keepSemiSync makes the server's part in semi-sync what the record says (R20), as
 // the newest answer has it: a replica acknowledges only when it is named, and a primary

@@ -112,6 +112,7 @@ type Settings struct {
 	Never           []string // addresses that never become the primary by themselves
 	AckAfter        int64    // after which a failover by itself counts as acknowledged; 0: none is waited for
 	SafeLag         int64    // a candidate that is further behind is passed over; 0: not looked at
+	Failsafe        bool     // agents may keep the primary writable without keepers (R18)
 }
 
 // Switch is the record of one switch.

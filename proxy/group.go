@@ -41,6 +41,9 @@ type groupState struct {
 	// Previous is what the switch of generation PreviousOf replaced; 0: none.
 	Previous   target `json:"previous"`
 	PreviousOf uint64 `json:"previousOf"`
+	// Peers are the agents that lend leases when no keeper is in reach, as
+	// api.JoinPeers writes them; empty when the group does not use failsafe.
+	Peers string `json:"peers,omitempty"`
 }
 
 func (s groupState) known() bool { return s.Current.Address != "" }
@@ -75,6 +78,7 @@ type group struct {
 	drainTimeout time.Duration
 	autoFailover bool // failovers may be asked for
 	state        groupState
+	borrowed     borrowed // R18e
 }
 
 // admit checks an order's stamp: not below the highest seen (R8), and of a step
@@ -300,12 +304,14 @@ func (g *group) grant(grant api.Grant, until lease.Instant) error {
 	if err := g.move(next); err != nil {
 		return err
 	}
+	g.keepPeers(grant)
 	switch {
 	case foreign:
 		return api.Errorf(api.IdentityMismatch, "host group %s is held: the keepers name %q as its primary, which is not in the configuration that runs here", g.name, grant.Primary.Address)
 	case !grant.Open || until == 0 || !g.serving.Load():
 		return nil
 	}
+	g.returned("a keeper answers again")
 	return g.open(until)
 }
 

@@ -35,6 +35,8 @@ type Proxy struct {
 	started  time.Time    // for monotonic time
 	now      func() lease.Instant
 	wake     chan struct{} // a heartbeat is due now
+	peers    Peers         // agents, that lend when no keeper answers; nil: none does
+	leaseMS  atomic.Int64  // as the keepers said last; 0: not yet
 
 	applying sync.Mutex // one configuration is applied at a time
 	kept     kept       // guarded by applying
@@ -163,6 +165,9 @@ type GroupView struct {
 	InFlight int
 	Held     int
 	Lease    time.Duration // what is left of it; 0: none
+	// Lent: the lease is one that the primary's agent lent, since LentSince.
+	Lent      bool
+	LentSince time.Time
 }
 
 // Groups are the host groups as they stand, by name.
@@ -173,7 +178,7 @@ func (p *Proxy) Groups() []GroupView {
 		primary, open, _ := g.gate.Current()
 		held, _ := g.gate.Held()
 		views = append(views, GroupView{Name: name, Primary: primary.Address, Open: open, InFlight: g.gate.InFlight(), Held: held,
-			Lease: max(0, lease.Until(g.gate.Until()))})
+			Lease: max(0, lease.Until(g.gate.Until())), Lent: !g.lentSince().IsZero(), LentSince: g.lentSince()})
 	}
 	slices.SortFunc(views, func(a, b GroupView) int { return cmp.Compare(a.Name, b.Name) })
 	return views
@@ -186,7 +191,10 @@ func (p *Proxy) Run(ctx context.Context, link Link) {
 	p.run, p.link = ctx, link
 	p.mu.Unlock()
 	p.reprobe()
+	var lending sync.WaitGroup
+	lending.Go(func() { p.borrow(ctx) })
 	p.beat(ctx, link)
+	lending.Wait()
 	p.stopProbers()
 }
 

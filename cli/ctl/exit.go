@@ -64,6 +64,7 @@ var apiExit = map[api.Code]int{
 	api.LoadHigh: ExitRefused, api.TooFewVotes: ExitRefused, api.TooFrequent: ExitRefused,
 	api.BinlogInconsistent: ExitRefused, api.InvalidSwitch: ExitRefused, api.StaleGeneration: ExitRefused,
 	api.LastProxy: ExitRefused, api.ForeignCluster: ExitRefused, api.PreflightFailed: ExitRefused,
+	api.NoPromise: ExitRefused, api.PromiseAlive: ExitRefused, api.NoFailsafe: ExitRefused,
 	api.NotPrepared: ExitRefused, api.NotReplica: ExitRefused, api.NotDrained: ExitRefused,
 	api.StillReplica: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
 	api.GroupFrozen: ExitRefused, api.NotFrozen: ExitRefused,

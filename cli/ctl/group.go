@@ -82,7 +82,7 @@ func groupText(t *text, groups []api.Group) {
 		t.Fields("group", g.Name, "cluster", g.Cluster,
 			"writable", fmt.Sprintf("%d, %s", g.Writable, g.Primary),
 			"stamp", fmt.Sprintf("%s (epoch.generation.step), last committed generation %d", g.Stamp, g.Committed),
-			"open switch", g.OpenSwitch, "last switch", g.LastSwitch, "policy", g.Policy)
+			"open switch", g.OpenSwitch, "last switch", g.LastSwitch, "policy", g.Policy, "failsafe", failsafeText(g))
 		frozenText(t, g)
 		recordText(t, g)
 		t.Line("")
@@ -114,4 +114,22 @@ func datasourceTable(t *text, groups []api.Group) {
 		}
 	}
 	t.Table([]string{"GROUP", "INDEX", "ADDRESS", "USE", "ROLE", "ACCESS", "RECORDED", "AGENT", "SERVER", "ALARM"}, rows)
+}
+
+// failsafeText says whether a group can write on without keepers; empty when it is
+// not to.
+func failsafeText(g api.Group) string {
+	if !g.Failsafe {
+		return ""
+	}
+	listen := 0
+	for _, d := range g.Datasources {
+		if d.Listen != "" {
+			listen++
+		}
+	}
+	if listen < len(g.Datasources) {
+		return fmt.Sprintf("on, but only %d of %d agents listen: all have to", listen, len(g.Datasources))
+	}
+	return "on"
 }

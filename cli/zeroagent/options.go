@@ -28,6 +28,10 @@ type options struct {
 	semiSync   bool
 	events     bool
 	dev        bool
+
+	listen, advertise string
+	peerToken         daemon.Secret // among agents
+	lendToken         daemon.Secret // of proxies
 }
 
 func (o *options) app() daemon.App {
@@ -57,6 +61,10 @@ func (o *options) app() daemon.App {
 			{Name: "admin-users", Value: &o.adminUsers, Arg: "name,…", Usage: "accounts that may hold READ_ONLY ADMIN without a complaint"},
 			{Name: "semi-sync", Value: &o.semiSync, Usage: "turn semi-synchronous replication on with the role"},
 			{Name: "manage-events", Value: &o.events, Usage: "let the event scheduler follow the role; the account needs SUPER for it"},
+			{Name: "listen", Value: &o.listen, Arg: "host:port", Usage: "port for the group's other agents and its proxies while no keeper is in reach (failsafe)"},
+			{Name: "advertise", Value: &o.advertise, Arg: "host:port", Usage: "how they reach that port (default: --listen)"},
+			{Name: "peer-token-ref", Value: &o.peerToken, Arg: "reference", Usage: "token that the agents of a group prove themselves to each other with: ${file:/path} or ${env:NAME}"},
+			{Name: "lend-token-ref", Value: &o.lendToken, Arg: "reference", Usage: "token that proxies borrow leases with: ${file:/path} or ${env:NAME}"},
 			{Name: "dev", Value: &o.dev, Usage: "accept literal passwords"},
 		},
 		Validate: o.validate,
@@ -92,6 +100,9 @@ func (o *options) validate() error {
 		return fmt.Errorf("--keepers is needed")
 	case o.password == "" || o.replPass == "":
 		return fmt.Errorf("--password-ref and --replication-password-ref are needed")
+	}
+	if err := o.validateListen(); err != nil {
+		return err
 	}
 	_, err := o.secret(o.password)()
 	if err != nil {

@@ -37,7 +37,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 			env.Log.Debug("close the connections to the server", "error", err)
 		}
 	}()
-	a, err := agent.Open(agent.Config{ID: o.name, Zone: o.zone, DataDir: o.data, Version: daemon.Version, Database: db, ServerConf: o.serverConf, Logger: env.Log.Named("agent")})
+	a, err := agent.Open(agent.Config{ID: o.name, Zone: o.zone, DataDir: o.data, Version: daemon.Version, Database: db, ServerConf: o.serverConf, Listen: o.advertise, Logger: env.Log.Named("agent")})
 	if err != nil {
 		return final(err)
 	}
@@ -50,6 +50,11 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 		return err
 	}
 	defer client.Close()
+	serve, closePort, err := o.serve(ctx, env, a)
+	if err != nil {
+		return err
+	}
+	defer closePort()
 	registerMetrics(env.Registry, a)
 	env.AddCheck(daemon.Check{Name: "agent", Run: func(context.Context) error { return a.Ready() }})
 	env.Ready(true)
@@ -62,6 +67,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 		}
 	})
 	running.Go(func() { a.Run(ctx, client) })
+	running.Go(func() { serve(ctx) })
 	running.Wait()
 	return nil
 }

@@ -19,6 +19,7 @@ type options struct {
 	mysql     string
 	advertise string
 	drain     time.Duration
+	lendToken daemon.Secret
 	dev       bool
 }
 
@@ -38,6 +39,7 @@ func (o *options) app() daemon.App {
 			{Name: "mysql", Value: &o.mysql, Arg: "host:port", Usage: "port for MySQL clients"},
 			{Name: "advertise", Value: &o.advertise, Arg: "host:port", Usage: "how clients reach that port, for people (default: --mysql)"},
 			{Name: "drain-timeout", Value: &o.drain, Arg: "duration", Usage: "how long running transactions may take to end at a stop; keep it some seconds below --shutdown-timeout"},
+			{Name: "lend-token-ref", Value: &o.lendToken, Arg: "reference", Usage: "token with which this proxy borrows leases from agents while no keeper is in reach (failsafe): ${file:/path} or ${env:NAME}"},
 			{Name: "dev", Value: &o.dev, Usage: "accept literal passwords in configurations"},
 		},
 		Validate: o.validate,
@@ -62,6 +64,11 @@ func (o *options) validate() error {
 	for _, k := range o.keepers {
 		if _, port, err := net.SplitHostPort(k); err != nil || port == "" {
 			return fmt.Errorf("--keepers: %q: want host:port", k)
+		}
+	}
+	if o.lendToken.Given() {
+		if _, err := o.lendToken.Resolve(o.dev); err != nil {
+			return fmt.Errorf("--lend-token-ref: %w", err)
 		}
 	}
 	switch {

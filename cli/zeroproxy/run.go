@@ -45,6 +45,14 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 		return err
 	}
 	defer client.Close()
+	if o.lendToken.Given() {
+		lenders, err := o.lenders(env, p)
+		if err != nil {
+			return err
+		}
+		defer lenders.Close()
+		p.Reach(lenders)
+	}
 	server, err := mysql.New(mysql.Config{Directory: p, Logger: env.Log.Named("mysql")})
 	if err != nil {
 		return err
@@ -108,3 +116,19 @@ func final(err error) error {
 	}
 	return err
 }
+
+// lenders is the way to the agents that lend leases while no keeper is in reach
+// (failsafe). They are named by what the keepers said; its endpoints are not used.
+func (o *options) lenders(env *daemon.Env, p *proxy.Proxy) (*transport.Client, error) {
+	return transport.NewClient(transport.ClientConfig{
+		Endpoints: o.keepers, Hello: p.Hello(), Logger: env.Log.Named("lenders"), MaxConns: maxLenders,
+		Token: func() (string, error) {
+			s, err := o.lendToken.Resolve(o.dev)
+			return s.Reveal(), err
+		},
+	})
+}
+
+// maxLenders bounds the connections to agents: those of a few host groups, whose
+// primaries alone are asked most of the time.
+const maxLenders = 256

@@ -75,6 +75,7 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 		replica := g.Replica(address)
 		one.Acknowledge = replica == fsm.ReplicaJoining || replica == fsm.ReplicaMember // R20
 		one.Degraded = g.Degraded.On() && !g.Degraded.Restoring
+		one.Failsafe, one.Peers = failsafe(state, g)
 		answer.Grants = append(answer.Grants, one)
 		if one.Open && one.Primary.Address == address {
 			counts = append(counts, g.Name)

@@ -79,7 +79,7 @@ func (d *driver) retry(ctx context.Context, takes time.Duration, final func(erro
 func lasting(err error) bool {
 	code, _ := api.CodeOf(err)
 	switch code {
-	case api.NetConnect, api.Deadline, api.OutcomeUnknown, api.Busy, api.NotReady, api.Cancelled:
+	case api.NetConnect, api.Deadline, api.OutcomeUnknown, api.Busy, api.NotReady, api.Cancelled, api.PromiseAlive:
 		return false
 	}
 	return true

@@ -201,6 +201,7 @@ func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, l
 		if g.Cluster == cluster && !g.IsFrozen() { // R25: nothing is said of a frozen one
 			one := grant(state, g)
 			one.Open = one.Open && listed
+			one.Failsafe, one.Peers = failsafe(state, g)
 			answer.Grants = append(answer.Grants, one)
 			if one.Open { // R4: in a held group nothing is renewed
 				counts = append(counts, g.Name)

@@ -23,7 +23,7 @@ func failover(s *fsm.Switch) bool { return s.Kind == fsm.KindFailover }
 // R13: fencing needs a candidate that is prepared, and every proxy stopped or out.
 func (d *driver) stopping(ctx context.Context, s *fsm.Switch) outcome {
 	drain := time.Duration(s.Settings.DrainTimeout)
-	ctx, cancel := context.WithTimeout(ctx, max(drain, d.times.Wait)+d.waits.grace)
+	ctx, cancel := context.WithTimeout(ctx, max(drain, d.times.Wait)+d.waits.grace+d.promiseWait(s))
 	defer cancel()
 	prepared, err := d.prepare(ctx, s)
 	switch {
@@ -84,7 +84,7 @@ func (d *driver) prepare(ctx context.Context, s *fsm.Switch) ([]fsm.Prepared, er
 	list := d.candidates(s)
 	if s.Any {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.waits.grace)
+		ctx, cancel = context.WithTimeout(ctx, d.waits.grace+d.promiseWait(s))
 		defer cancel()
 	}
 	prepared, errs := make([]fsm.Prepared, len(list)), make([]error, len(list))
@@ -103,11 +103,11 @@ func (d *driver) prepare(ctx context.Context, s *fsm.Switch) ([]fsm.Prepared, er
 
 func (d *driver) prepareOne(ctx context.Context, s *fsm.Switch, address string) (fsm.Prepared, error) {
 	var state api.AgentState
-	body := api.PrepareDatasourceRequest{HostGroup: s.Group, Candidate: d.member(s, address)}
+	body := api.PrepareDatasourceRequest{HostGroup: s.Group, Candidate: d.member(s, address), LeaseMS: d.times.Lease.Milliseconds()}
 	final := func(err error) bool { return lasting(err) || s.Any && d.away(err) }
 	err := d.retry(ctx, 0, final, func(ctx context.Context) (err error) {
 		state, err = d.agent(ctx, address, api.PrepareDatasource, d.meta(), body)
-		return err
+		return d.outlivePromise(ctx, address, err)
 	})
 	switch {
 	case err != nil:

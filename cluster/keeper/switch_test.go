@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // stepOf is the step of the stamp that orders carry (R8).
@@ -137,7 +138,7 @@ func wantNames(t *testing.T, f *fleet) {
 		var want any
 		switch g.name {
 		case api.PrepareDatasource:
-			want = api.PrepareDatasourceRequest{HostGroup: "orders", Candidate: to}
+			want = api.PrepareDatasourceRequest{HostGroup: "orders", Candidate: to, LeaseMS: lease.Default.Milliseconds()}
 		case api.StopWritingProxyDatasource:
 			want = api.StopWritingProxyDatasourceRequest{HostGroup: "orders", Index: 0, Primary: from}
 		case api.FenceDatasource:

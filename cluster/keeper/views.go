@@ -54,7 +54,8 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 	view := api.Group{
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
-		Policy: cmp.Or(g.Settings.Policy, fsm.PolicyLossless),
+		Failsafe: g.Settings.Failsafe,
+		Policy:   cmp.Or(g.Settings.Policy, fsm.PolicyLossless),
 	}
 	if d := g.Degraded; d.On() {
 		view.Degraded = &api.Degraded{SinceMS: d.Since / int64(time.Millisecond), Why: d.Why, By: d.By, Restoring: d.Restoring}
@@ -72,7 +73,7 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		}
 		if a := state.Agent(address); a != nil {
 			beat, _, heard := k.presence.agent(address)
-			member.ServerID, member.Agent = a.ServerID, a.Status
+			member.ServerID, member.Agent, member.Listen = a.ServerID, a.Status, a.Listen
 			if heard {
 				member.Role, member.ReadOnly, member.Alarm = beat.Role, beat.ReadOnly, beat.Alarm
 			}
@@ -180,6 +181,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 				add("datasource %s is the writable one of host group %s: %s", m.Address, g.Name, unfenceable)
 			case m.Agent != fsm.StatusUp:
 				add("datasource %s of host group %s: agent %s", m.Address, g.Name, m.Agent)
+			case view.Failsafe && m.Listen == "" && len(view.Datasources) > 1:
+				add("datasource %s of host group %s: failsafe is on, and its agent does not listen: without --listen the primary cannot stay writable when no keeper is in reach", m.Address, g.Name)
 			case m.Alarm != "":
 				add("datasource %s of host group %s: %s", m.Address, g.Name, m.Alarm)
 			case m.Index == g.Writable && m.ReadOnly && g.OpenSwitch == "":

@@ -325,6 +325,14 @@ func (l *losing) verify(t *testing.T, ctx context.Context, servers []*fleet.Mari
 			t.Errorf("%v after the loss, %s: %v", f.At.Sub(l.lost).Round(time.Millisecond), f.Kind, f.Err)
 		}
 	}
+	l.nothingLost(t, ctx, servers)
+	writes, rows := l.work.Acknowledged()
+	t.Logf("%d writes, %d rows; clients saw %v; %d looks at the servers", writes, rows, counts, l.watch.looks)
+}
+
+// nothingLost: the load is over, and the servers have all of it, and the same.
+func (l *losing) nothingLost(t *testing.T, ctx context.Context, servers []*fleet.Maria) {
+	t.Helper()
 	primary := l.primary(t, ctx)
 	sums := map[string]bool{}
 	for _, server := range servers {
@@ -346,6 +354,4 @@ func (l *losing) verify(t *testing.T, ctx context.Context, servers []*fleet.Mari
 	if len(sums) != 1 {
 		t.Errorf("the servers differ: checksums %v", slices.Collect(maps.Keys(sums)))
 	}
-	writes, rows := l.work.Acknowledged()
-	t.Logf("%d writes, %d rows; clients saw %v; %d looks at the servers", writes, rows, counts, l.watch.looks)
 }

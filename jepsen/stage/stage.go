@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,8 @@ type Config struct {
 	Say func(format string, args ...any)
 	// Switch are further lines of the configuration's switch section.
 	Switch []string
+	// Failsafe turns failsafe on: agents listen, proxies may borrow leases.
+	Failsafe bool
 }
 
 // Stage is the scene.
@@ -87,12 +90,16 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 	if s.Keepers, err = f.StartKeepers(ctx, cfg.Keepers, "--lease", Lease.String()); err != nil {
 		return nil, err
 	}
+	listen, borrow, err := s.failsafe(cfg)
+	if err != nil {
+		return nil, err
+	}
 	cfg.Say("starting an agent beside each server")
 	for i, server := range s.Servers {
 		agent, err := f.StartAgent(ctx, fleet.AgentConfig{
 			Name: fmt.Sprintf("agent%d", i+1), Maria: server,
 			Account: fleet.Account{User: "zero_agent", Password: s.secret}, Replication: fleet.Account{User: "zero_repl", Password: s.secret},
-			Args: []string{"--server-conf", s.serverConf(i)},
+			Args: append([]string{"--server-conf", s.serverConf(i)}, listen[i]...),
 		})
 		if err != nil {
 			return nil, err
@@ -105,7 +112,7 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 	}
 	cfg.Say("starting %d proxies", cfg.Proxies)
 	for i := range cfg.Proxies {
-		proxy, err := f.StartProxy(ctx, fleet.ProxyConfig{Name: fmt.Sprintf("p%d", i+1), Cluster: Cluster})
+		proxy, err := f.StartProxy(ctx, fleet.ProxyConfig{Name: fmt.Sprintf("p%d", i+1), Cluster: Cluster, Args: borrow})
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +170,9 @@ func (s *Stage) publish(ctx context.Context, cfg Config) error {
 		write = append(write, server.Addr())
 	}
 	ref := "${file:" + s.secretFile() + "}"
+	if cfg.Failsafe {
+		cfg.Switch = append(slices.Clone(cfg.Switch), "  failsafe: true")
+	}
 	lines := append([]string{"  need_vote: true", "  frequency: 1s", "  drain_timeout: 2s", "  binlog_wait_time: 5s", "  fence_timeout: 2s", "  hold_timeout: 15s"}, cfg.Switch...)
 	s.Config = fmt.Sprintf(`basic:
   config_name: %s

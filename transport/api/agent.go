@@ -176,6 +176,7 @@ type PreflightAnswer struct {
 type PrepareDatasourceRequest struct {
 	HostGroup string     `json:"hostGroup"`
 	Candidate Datasource `json:"candidate"`
+	LeaseMS   int64      `json:"leaseMs,omitempty"` // of the keepers: an agent without a memory prepares nothing until what it may have promised is over (R16)
 }
 
 // FenceDatasourceRequest makes the old primary read-only within BoundMS. The

@@ -142,6 +142,10 @@ type Grant struct {
 	ReplicaVersion uint64 `json:"replicaVersion,omitempty"` // to an agent: of the record that ReplicaSet is from
 	Acknowledge    bool   `json:"acknowledge,omitempty"`    // to a replica's agent: the record names it, it may acknowledge (R20)
 	Degraded       bool   `json:"degraded,omitempty"`       // to the primary's agent: commits wait for no acknowledgement, by a recorded decision (R20)
+	// Failsafe: the group uses it; Peers are the agents of its servers that listen.
+	// They go to agents and proxies, to be known when no keeper is in reach.
+	Failsafe bool   `json:"failsafe,omitempty"`
+	Peers    []Peer `json:"peers,omitempty"`
 }
 
 // Policies of a host group: what a failover may lose.

@@ -86,6 +86,10 @@ const (
 	HookVeto        Code = 2127
 	NotRecorded     Code = 2120
 
+	NoPromise    Code = 3020
+	PromiseAlive Code = 3021
+	NoFailsafe   Code = 3022
+
 	MySQLUnreachable Code = 3100
 	NotPrepared      Code = 3101
 	PositionTimeout  Code = 3102
@@ -164,6 +168,9 @@ var codeText = map[Code]string{
 	HookVeto:           "a hook said no",
 	NotRecorded:        "the datasource is not a member of the group's recorded replicas",
 	Conflict:           "it was changed by somebody else since it was read",
+	NoPromise:          "this agent does not promise",
+	PromiseAlive:       "a failsafe promise is alive, ask again when it is over",
+	NoFailsafe:         "there is no failsafe lease to lend from",
 	MySQLUnreachable:   "the database does not answer its agent",
 	NotPrepared:        "the agent was not prepared for this switch",
 	PositionTimeout:    "the position was not reached in time",

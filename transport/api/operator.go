@@ -135,6 +135,7 @@ type Group struct {
 	Detail         *GroupDetail `json:"detail,omitempty"`   // when the group was asked for by name
 	Policy         string       `json:"policy,omitempty"`   // PolicyLossless or PolicyAvailable
 	Degraded       *Degraded    `json:"degraded,omitempty"` // nil: commits wait for an acknowledgement
+	Failsafe       bool         `json:"failsafe,omitempty"` // agents may keep the primary writable without keepers
 }
 
 // GroupMember is one datasource of a group.
@@ -148,6 +149,7 @@ type GroupMember struct {
 	Alarm    string `json:"alarm,omitempty"`
 	Says     string `json:"says,omitempty"`    // while the group is frozen: what its agent knows of the primary
 	Replica  string `json:"replica,omitempty"` // state of a recorded replica
+	Listen   string `json:"listen,omitempty"`  // where its agent listens for the group's other machines
 }
 
 // Proxy is a proxy as the keepers know it.

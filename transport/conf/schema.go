@@ -86,6 +86,7 @@ var schema = []Key{
 	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
 	duration("switch.safe_lag", 10*time.Second, 0, 24*time.Hour, "In a failover a replica that was further behind, and has not caught up, is passed over when another qualifies that has received as much. 0: not looked at."),
 	duration("switch.auto_ack_after", time.Hour, 0, 30*24*time.Hour, "After a failover that no operator asked for, the next one of the host group by itself is refused until an operator acknowledged it (zeroctl switch ack), or for this long. 0: it need not be acknowledged."),
+	boolean("switch.failsafe", "false", "With no keeper in reach, let the primary stay writable while the agents of all replicas promise to accept no promotion. Every agent of the group then needs --listen, and every proxy --lend-token-ref."),
 
 	{Path: "host_groups", Kind: KindList, Default: "required", Range: fmt.Sprintf("1 to %d host groups", MaxHostGroups), Doc: "The host groups."},
 	text("host_groups[].name", "required", nameRange+", unique", "Name of the host group."),

@@ -41,6 +41,7 @@ var sample = map[string]string{
 	"switch.never":                          "10.0.0.1:3306, 10.0.0.2:3306",
 	"switch.safe_lag":                       "0",
 	"switch.auto_ack_after":                 "0",
+	"switch.failsafe":                       "true",
 	"host_groups[].name":                    "g2",
 	"host_groups[].write":                   "10.0.0.9:3306,10.0.0.8:3306",
 	"host_groups[].read":                    "10.0.0.7:3306@3",

@@ -47,6 +47,9 @@ type Switch struct {
 	// another qualifies; 0: not looked at. AutoAckAfter: an automatic failover counts
 	// as acknowledged after that, and the next one may happen; 0: at once.
 	SafeLag, AutoAckAfter time.Duration
+	// Failsafe: with no keeper in reach the primary stays writable while the agents
+	// of all replicas promise to accept no promotion (R18).
+	Failsafe bool
 }
 
 // Policies of a failover: what it may lose.
@@ -73,6 +76,7 @@ type switchValues struct {
 	prefer, never optional[string]
 	safeLag       optional[time.Duration]
 	autoAckAfter  optional[time.Duration]
+	failsafe      optional[bool]
 }
 
 const maxLoad = 10000
@@ -100,6 +104,7 @@ func readSwitch(m *mapping) switchValues {
 		never:            readServers(m, "never"),
 		safeLag:          m.duration("safe_lag"),
 		autoAckAfter:     m.duration("auto_ack_after"),
+		failsafe:         m.boolean("failsafe"),
 	}
 }
 
@@ -167,6 +172,7 @@ func (v switchValues) over(base switchValues) switchValues {
 		never:            v.never.over(base.never),
 		safeLag:          v.safeLag.over(base.safeLag),
 		autoAckAfter:     v.autoAckAfter.over(base.autoAckAfter),
+		failsafe:         v.failsafe.over(base.failsafe),
 	}
 }
 
@@ -194,6 +200,7 @@ func (v switchValues) resolve() Switch {
 		Never:            v.never.or(""),
 		SafeLag:          v.safeLag.or(presetTime("switch.safe_lag")),
 		AutoAckAfter:     v.autoAckAfter.or(presetTime("switch.auto_ack_after")),
+		Failsafe:         v.failsafe.or(false),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s

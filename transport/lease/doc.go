@@ -10,6 +10,9 @@
 //   - Times that Validate accepts satisfy the inequalities 1 and 4 of the rules:
 //     Wait ≥ Lease·(1+ρ)/(1−ρ) + ε; Fence ≥ Kill + the bound of a fence;
 //     3·Beat + a round trip ≤ Lease − Fence.
+//   - They satisfy 2, 3 and 5, of failsafe: Promise ≥ Failsafe·(1+ρ)/(1−ρ) + ε; what is
+//     lent ends before the lender's server may be killed; rounds begin when two of
+//     them can still fail, and come four times in a lease.
 //   - Now counts the time that the machine was suspended, and is not moved by
 //     whoever sets the wall clock.
 package lease

@@ -35,12 +35,20 @@ type Times struct {
 	Fence time.Duration // before its end an agent begins to fence its server (F)
 	Kill  time.Duration // before its end it kills one that is not fenced yet (K)
 	Wait  time.Duration // after the last grant its holder is out (W)
+
+	// Of failsafe (R18), see failsafe.go.
+	Failsafe time.Duration // a failsafe lease, from the sending of its round (Df)
+	Promise  time.Duration // of a replica's agent, from the receipt of the round (Q)
+	Round    time.Duration // one round of asking may take
+	Again    time.Duration // from the beginning of one round to that of the next
 }
 
 // For is the times of leases of that length.
 func For(lease time.Duration) Times {
 	t := Times{Lease: lease, Beat: lease / beatsPerLease, Fence: lease * 35 / 100, Kill: lease / 8}
 	t.Wait = t.outlived() + slack
+	t.Failsafe, t.Round, t.Again = lease, lease*15/100, lease/4
+	t.Promise = t.outlivedFailsafe() + slack
 	return t
 }
 
@@ -66,5 +74,5 @@ func (t Times) Validate() error {
 	case t.Wait < t.outlived():
 		return fmt.Errorf("lease of %v: a wait of %v is shorter than the slowest holder's lease, want %v", t.Lease, t.Wait, t.outlived())
 	}
-	return nil
+	return t.validateFailsafe()
 }
