@@ -123,11 +123,10 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 		return api.AgentState{}, api.Errorf(api.NotPrepared, "this agent was prepared for generation %d, not %d", o.Prepared, o.Stamp.Generation)
 	}
 	o.Role, o.Committed, o.Stopped = rolePrimary, o.Stamp.Generation, 0
-	if err := a.remember(o.memory); err != nil {
-		return api.AgentState{}, err
-	}
-	poke(a.hurry)                                           // the lease comes while replication is ended
-	if _, err := a.db.Promote(o.ctx, a.lease); err != nil { // R14: a hint; the lease decides
+	permit, remembered := a.rememberMeanwhile(o.memory)
+	defer remembered()
+	poke(a.hurry)                                          // the lease comes while replication is ended
+	if _, err := a.db.Promote(o.ctx, permit); err != nil { // R14: a hint; the lease decides
 		return api.AgentState{}, o.failed(err)
 	}
 	a.log.Info("promoted", "stamp", o.Stamp)
@@ -200,7 +199,7 @@ func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Reques
 // primary wrote, and has nothing that the primary lacks. It changes nothing, so
 // that it has the turn only to be checked.
 func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, body api.WaitPositionRequest) (api.AgentState, error) {
-	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepCatchingUp)
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepFencing, api.StepCatchingUp)
 	if err != nil {
 		return api.AgentState{}, err
 	}

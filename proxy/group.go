@@ -163,10 +163,15 @@ func (g *group) beginStop(stamp api.Stamp, req api.StopWritingProxyDatasourceReq
 	if g.state.known() && g.state.Current.Address != address {
 		return 0, api.Errorf(api.IdentityMismatch, "host group %s writes to %s here, not to %s", g.name, g.state.Current.Address, address)
 	}
-	g.gate.Hold()
+	// The disk first: clients are not held meanwhile. When it fails nothing was
+	// promised, and the switch is rolled back.
 	next := g.state
 	next.Stamp = stamp
-	return g.drainTimeout, g.keep(next)
+	if err := g.keep(next); err != nil {
+		return 0, err
+	}
+	g.gate.Hold()
+	return g.drainTimeout, nil
 }
 
 // switchTo points the group at another datasource, held. For the one that it
