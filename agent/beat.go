@@ -35,6 +35,7 @@ func (a *Agent) Run(ctx context.Context, link Link) {
 	all.Go(func() { a.enforce(ctx) })
 	a.beat(ctx, link)
 	all.Wait()
+	a.ahead.Wait()
 }
 
 // watch asks the server what it is: after each answer of a keeper, or when none

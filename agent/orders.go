@@ -227,6 +227,7 @@ func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, bo
 		return api.AgentState{}, err
 	}
 	a.log.Info("caught up", "stamp", o.Stamp, "position", body.GTID)
+	a.stopReceivingAhead(o.Stamp)
 	return a.answer(a.lastState(), &binlog), nil
 }
 

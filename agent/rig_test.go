@@ -128,6 +128,11 @@ func (d *database) Preflight(ctx context.Context, o mysql.PreflightOptions) ([]m
 }
 
 func (d *database) Fence(ctx context.Context, o mysql.FenceOptions) (mysql.FenceResult, error) {
+	if o.Ready != nil {
+		if err := o.Ready(ctx); err != nil {
+			return mysql.FenceResult{}, err
+		}
+	}
 	if err := d.begin(ctx, "Fence"); err != nil {
 		return mysql.FenceResult{}, err
 	}

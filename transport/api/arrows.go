@@ -137,6 +137,9 @@ type Grant struct {
 	Open       bool       `json:"open"`                 // writes are allowed
 	ReplicaSet []string   `json:"replicaSet,omitempty"` // to an agent: addresses of the group (R17)
 	Policy     string     `json:"policy,omitempty"`     // to an agent: PolicyLossless or PolicyAvailable
+	// Drain, to a proxy, of a group that is held: nothing new begins, and the answer's
+	// lease is for what is in flight. It prolongs a lease that lives, and revives none.
+	Drain bool `json:"drain,omitempty"`
 }
 
 // Policies of a host group: what a failover may lose.
