@@ -156,10 +156,10 @@ func (d *database) WaitPosition(ctx context.Context, gtid string, _ time.Duratio
 }
 
 func (d *database) Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error) {
-	if err := d.begin(ctx, "Promote"); err != nil {
+	if err := may.Await(ctx); err != nil {
 		return mysql.Promoted{}, err
 	}
-	if err := may.Await(ctx); err != nil {
+	if err := d.begin(ctx, "Promote"); err != nil {
 		return mysql.Promoted{}, err
 	}
 	d.set(func() { d.state.ReadOnly, d.state.Replication = false, nil })

@@ -53,7 +53,7 @@ func (d *driver) beginReaching(ctx context.Context, s *fsm.Switch, position fsm.
 	if position.GTIDPos == "" {
 		return
 	}
-	meta, wait := d.meta(), d.waits.point
+	meta, wait := d.meta(), min(d.waits.point, time.Duration(s.Settings.BinlogWait))
 	r := &reaching{done: make(chan struct{})}
 	d.reached = r
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
