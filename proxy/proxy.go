@@ -32,6 +32,7 @@ type Proxy struct {
 	live     atomic.Pointer[live]
 	serving  atomic.Bool  // the keepers count this proxy; see standing
 	answered atomic.Int64 // when a keeper answered last, since started
+	leaseMS  atomic.Int64 // length of the lease that the last answer granted
 	started  time.Time    // for monotonic time
 	now      func() lease.Instant
 	wake     chan struct{} // a heartbeat is due now

@@ -15,9 +15,14 @@ import (
 func measureSwitches(f flags) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	o := switches.Options{Count: f.switches, Arms: []switches.Arm{{Name: filepath.Base(f.bin), BinDir: f.bin}}}
+	o := switches.Options{Count: max(f.switches, 1), Arms: []switches.Arm{{Name: filepath.Base(f.bin), BinDir: f.bin}}}
 	if f.with != "" {
 		o.Arms = append(o.Arms, switches.Arm{Name: filepath.Base(f.with), BinDir: f.with})
+	}
+	if f.elections > 0 {
+		o.Count = f.elections
+		_, err := switches.Elections(ctx, os.Stdout, o)
+		return err
 	}
 	report, err := switches.Measure(ctx, os.Stdout, o)
 	if report != nil && f.report != "" {
