@@ -26,6 +26,8 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
+	ahead sync.WaitGroup // stopReceivingAhead
+
 	turn turn // of whoever changes the server's role, or the memory
 	// notes is written with the turn and mu, so that either is enough to read it.
 	notes *notebook
@@ -168,12 +170,19 @@ func (a *Agent) remember(m memory) error {
 	if m.Role != rolePrimary {
 		m.ReplicaSet, m.ReplicaVersion = "", 0 // R17: another reign has another set
 	}
+	// Both at once, for their syncs: clients may wait. A server that is started in
+	// between by a crash of the host finds what its role before asked for; nothing was
+	// answered then.
+	var conf chan error
 	if m.Role != a.notes.Role {
-		if err := writeServerConf(a.cfg.ServerConf, m.Role); err != nil {
-			return err
-		}
+		conf = make(chan error, 1)
+		go func() { conf <- writeServerConf(a.cfg.ServerConf, m.Role) }()
 	}
-	if err := a.notes.write(m); err != nil {
+	err := a.notes.write(m)
+	if conf != nil {
+		err = errors.Join(<-conf, err)
+	}
+	if err != nil {
 		return err
 	}
 	a.mu.Lock()

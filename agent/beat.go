@@ -19,8 +19,9 @@ const (
 	minBeat     = 50 * time.Millisecond
 	maxBeat     = 10 * time.Second
 	// firstRetry is the pause after a heartbeat that failed; it doubles up to
-	// the pause between heartbeats. A lost leader is most often replaced soon.
+	// lastRetry. A lost leader is most often replaced soon, and a lease runs out.
 	firstRetry = 20 * time.Millisecond
+	lastRetry  = 80 * time.Millisecond
 )
 
 // Run asks the server what it is, tells the keepers, makes it what they answer,
@@ -36,6 +37,7 @@ func (a *Agent) Run(ctx context.Context, link Link) {
 	all.Go(func() { a.keepFailsafe(ctx) })
 	a.beat(ctx, link)
 	all.Wait()
+	a.ahead.Wait()
 }
 
 // watch asks the server what it is: after each answer of a keeper, or when none
@@ -103,7 +105,7 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 			a.log.Info("keepers answer again")
 		}
 		if silent = err != nil; silent {
-			pause, retry = min(retry, pause), min(2*retry, maxBeat)
+			pause, retry = min(retry, pause), min(2*retry, lastRetry)
 		} else {
 			retry = firstRetry
 		}
@@ -118,6 +120,9 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 // beatOnce sends one heartbeat and keeps what the answer says for enforce. It
 // returns the pause until the next.
 func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Duration, error) {
+	if err := connected(link); err != nil { // a lease is not to run while there is nobody to ask
+		return a.beatInterval(), err
+	}
 	sent := lease.Now() // R10
 	answer, err := a.send(ctx, link, seq)
 	if err == nil {
@@ -143,7 +148,7 @@ func (a *Agent) send(ctx context.Context, link Link, seq uint64) (api.HeartbeatA
 	if err != nil {
 		return answer, fmt.Errorf("%s: %w", api.AgentHeartbeat, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.lease.patience(a.cfg.CallTimeout))
 	defer cancel()
 	resp, err := link.Call(ctx, api.AgentHeartbeat, nil, data)
 	if err != nil {

@@ -22,15 +22,20 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 	}
 	defer o.release()
 	o.Role = roleNotPrimary
-	if err := a.remember(o.memory); err != nil {
-		return api.AgentState{}, err
-	}
 	a.lease.shut()
+	permit, remembered := a.rememberMeanwhile(o.memory)
+	defer remembered()
 	if a.checkDead(o.ctx) {
+		if err := permit.durable(o.ctx); err != nil {
+			return api.AgentState{}, err
+		}
 		return a.fencedDead(o)
 	}
 	_, count, _ := a.lease.overdue()
-	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: a.fenceBound(body)})
+	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: a.fenceBound(body), Ready: permit.durable})
+	if notDurable := permit.durable(o.ctx); notDurable != nil {
+		return api.AgentState{}, notDurable
+	}
 	if err != nil && a.checkDead(o.ctx) {
 		return a.fencedDead(o)
 	}

@@ -128,11 +128,10 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 	}
 	o.Role, o.Committed, o.Primary, o.Stopped = rolePrimary, o.Stamp.Generation, body.Primary.Address, 0
 	a.takeSet(&o.memory, body.ReplicaSet, body.ReplicaVersion) // R17: primary only together with its set
-	if err := a.remember(o.memory); err != nil {
-		return api.AgentState{}, err
-	}
-	poke(a.hurry)                                           // the lease comes while replication is ended
-	if _, err := a.db.Promote(o.ctx, a.lease); err != nil { // R14: a hint; the lease decides
+	permit, remembered := a.rememberMeanwhile(o.memory)
+	defer remembered()
+	poke(a.hurry)                                          // the lease comes while replication is ended
+	if _, err := a.db.Promote(o.ctx, permit); err != nil { // R14: a hint; the lease decides
 		return api.AgentState{}, o.failed(err)
 	}
 	a.log.Info("promoted", "stamp", o.Stamp)
@@ -207,7 +206,7 @@ func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Reques
 // primary wrote, and has nothing that the primary lacks. It changes nothing, so
 // that it has the turn only to be checked.
 func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, body api.WaitPositionRequest) (api.AgentState, error) {
-	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepCatchingUp)
+	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Candidate, api.StepFencing, api.StepCatchingUp)
 	if err != nil {
 		return api.AgentState{}, err
 	}
@@ -235,6 +234,7 @@ func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, bo
 		return api.AgentState{}, err
 	}
 	a.log.Info("caught up", "stamp", o.Stamp, "position", body.GTID)
+	a.stopReceivingAhead(o.Stamp)
 	return a.answer(a.lastState(), &binlog), nil
 }
 

@@ -28,6 +28,7 @@ func TestCandidate(t *testing.T) {
 	if reached.Incarnation != prepared.Incarnation || reached.Binlog == nil || reached.Binlog.Position != 42 || reached.ServerID != "7" {
 		t.Errorf("reached: %+v", reached)
 	}
+	r.ahead.Wait() // it stops to receive while the commit is written
 	promoted, err := r.promote(2)
 	ok(t, err)
 	if promoted.ReadOnly || promoted.Role != "primary" || promoted.Source != "" || promoted.Version == "" {
@@ -38,7 +39,7 @@ func TestCandidate(t *testing.T) {
 	}
 	_, err = r.promote(2) // asked again, answered again
 	ok(t, err)
-	r.did("WaitPosition", "Binlog slave", "Promote", "Promote")
+	r.did("WaitPosition", "Binlog slave", "StopReceiving", "Promote", "Promote")
 	for name, give := range map[string]func() (api.AgentState, error){
 		"Prepare": func() (api.AgentState, error) { return r.prepare(2) },
 		"Fence":   func() (api.AgentState, error) { return r.fence(2) },

@@ -129,6 +129,11 @@ func (d *database) Preflight(ctx context.Context, o mysql.PreflightOptions) ([]m
 }
 
 func (d *database) Fence(ctx context.Context, o mysql.FenceOptions) (mysql.FenceResult, error) {
+	if o.Ready != nil {
+		if err := o.Ready(ctx); err != nil {
+			return mysql.FenceResult{}, err
+		}
+	}
 	if err := d.begin(ctx, "Fence"); err != nil {
 		return mysql.FenceResult{}, err
 	}
@@ -152,10 +157,10 @@ func (d *database) WaitPosition(ctx context.Context, gtid string, _ time.Duratio
 }
 
 func (d *database) Promote(ctx context.Context, may mysql.Permit) (mysql.Promoted, error) {
-	if err := d.begin(ctx, "Promote"); err != nil {
+	if err := may.Await(ctx); err != nil {
 		return mysql.Promoted{}, err
 	}
-	if err := may.Await(ctx); err != nil {
+	if err := d.begin(ctx, "Promote"); err != nil {
 		return mysql.Promoted{}, err
 	}
 	d.set(func() { d.state.ReadOnly, d.state.Replication = false, nil })

@@ -19,8 +19,9 @@ const (
 	minBeat     = 50 * time.Millisecond
 	maxBeat     = 10 * time.Second
 	// firstRetry is the pause after a heartbeat that failed; it doubles up to
-	// the pause between heartbeats. A lost leader is most often replaced soon.
+	// lastRetry. A lost leader is most often replaced soon, and leases run out.
 	firstRetry = 20 * time.Millisecond
+	lastRetry  = 80 * time.Millisecond
 )
 
 // beat registers, and then sends heartbeats until ctx ends; each answer says
@@ -40,7 +41,7 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 				p.log.Warn("no keeper answers; going on with what holds", "error", err)
 			}
 			silent = true
-			pause, retry = min(retry, interval), min(2*retry, maxBeat)
+			pause, retry = min(retry, interval), min(2*retry, lastRetry)
 		} else {
 			if silent {
 				p.log.Info("keepers answer again")
@@ -76,18 +77,24 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 func (p *Proxy) ask(ctx context.Context, link Link, seq uint64) (api.HeartbeatAnswer, uint64, error) {
 	var answer api.HeartbeatAnswer
 	s := p.stand()
+	if err := connected(link); err != nil {
+		return answer, s.life, err
+	}
 	if s.status == api.StatusReady && !s.registered && !s.leaving {
 		if err := p.call(ctx, link, api.ProxyRegister, api.ProxyRegisterRequest{Version: p.cfg.Version}, nil); err != nil {
 			return answer, s.life, err
 		}
 		p.registered(s.life)
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience(p.cfg.CallTimeout, time.Duration(p.leaseMS.Load())*time.Millisecond))
+	defer cancel()
 	if err := p.call(ctx, link, api.ProxyHeartbeat, p.heartbeat(seq, s.status), &answer); err != nil {
 		return answer, s.life, err
 	}
 	if answer.Seq != seq {
 		return answer, s.life, fmt.Errorf("heartbeat %d was answered as %d", seq, answer.Seq)
 	}
+	p.leaseMS.Store(min(max(answer.LeaseMS, 0), lease.Longest.Milliseconds()))
 	return answer, s.life, nil
 }
 

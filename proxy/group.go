@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,62 +114,6 @@ func (g *group) keep(next groupState) error {
 	}
 	g.state = next
 	return nil
-}
-
-// stopWriting holds new writes and transactions and answers when none is in
-// flight. When the drain's time is over it says how many are left; the group
-// stays held, until the switch is rolled back or a grant opens it. sever: it is a
-// failover, or the datasource does not answer this proxy's probes; then what is in
-// flight is severed (R12a).
-func (g *group) stopWriting(ctx context.Context, stamp api.Stamp, req api.StopWritingProxyDatasourceRequest, sever bool) error {
-	timeout, err := g.beginStop(stamp, req)
-	if err != nil {
-		return err
-	}
-	bound := drainBound(timeout, lease.Until(g.gate.Until()))
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	if sever {
-		// Nothing that is in flight will end well; waiting for it would only make the failover late.
-		if n := g.gate.Sever(); n > 0 {
-			g.log.Warn("severed what was in flight to a datasource that failed", "group", g.name, "count", n)
-		}
-	}
-	if err := g.gate.Drain(ctx); err != nil {
-		return api.Errorf(api.DrainTimeout, "%v after %s (switch.drain_timeout is %s, and the lease must outlast the way back)", err, bound.Round(time.Millisecond), timeout)
-	}
-	g.log.Info("writing stopped", "group", g.name, "stamp", stamp)
-	return nil
-}
-
-// wayBack is what is left of a lease when a drain is given up: the switch is
-// rolled back and the lease renewed before it ends, so that what did not end in
-// time goes on unharmed. A held group's lease is not renewed (R4).
-const wayBack = 600 * time.Millisecond
-
-// drainBound is how long a drain may take: what the configuration says, but not
-// into the way back.
-func drainBound(configured, left time.Duration) time.Duration {
-	return max(min(configured, left-wayBack), 0)
-}
-
-func (g *group) beginStop(stamp api.Stamp, req api.StopWritingProxyDatasourceRequest) (time.Duration, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.admit(stamp, api.StepStopping); err != nil {
-		return 0, err
-	}
-	address, err := g.named(req.Index, req.Primary)
-	if err != nil {
-		return 0, err
-	}
-	if g.state.known() && g.state.Current.Address != address {
-		return 0, api.Errorf(api.IdentityMismatch, "host group %s writes to %s here, not to %s", g.name, g.state.Current.Address, address)
-	}
-	g.gate.Hold()
-	next := g.state
-	next.Stamp = stamp
-	return g.drainTimeout, g.keep(next)
 }
 
 // switchTo points the group at another datasource, held. For the one that it
@@ -305,6 +248,9 @@ func (g *group) grant(grant api.Grant, until lease.Instant) error {
 		return err
 	}
 	g.keepPeers(grant)
+	if grant.Drain && !grant.Open && !foreign && until != 0 && g.serving.Load() {
+		g.gate.Prolong(until)
+	}
 	switch {
 	case foreign:
 		return api.Errorf(api.IdentityMismatch, "host group %s is held: the keepers name %q as its primary, which is not in the configuration that runs here", g.name, grant.Primary.Address)

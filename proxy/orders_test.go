@@ -216,7 +216,7 @@ func TestDiskBeforeTheAnswer(t *testing.T) {
 	if r.state() != before {
 		t.Errorf("promised %+v, remembered %+v", r.state(), before)
 	}
-	r.is(addrA, false) // held all the same: that promises nothing
+	r.is(addrA, true) // clients were not held for it
 	if err := r.switchTo(2, 1, addrB); err == nil {
 		t.Error("switched without memory")
 	}

@@ -32,11 +32,11 @@ type Proxy struct {
 	live     atomic.Pointer[live]
 	serving  atomic.Bool  // the keepers count this proxy; see standing
 	answered atomic.Int64 // when a keeper answered last, since started
+	leaseMS  atomic.Int64 // length of the lease that the last answer granted
 	started  time.Time    // for monotonic time
 	now      func() lease.Instant
 	wake     chan struct{} // a heartbeat is due now
 	peers    Peers         // agents, that lend when no keeper answers; nil: none does
-	leaseMS  atomic.Int64  // as the keepers said last; 0: not yet
 
 	applying sync.Mutex // one configuration is applied at a time
 	kept     kept       // guarded by applying

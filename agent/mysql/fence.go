@@ -21,6 +21,9 @@ type FenceOptions struct {
 	// Bound is how long the fence may take; while it waits for running
 	// statements, new writes wait behind it. 0 means DefaultFenceBound.
 	Bound time.Duration
+	// Ready is waited for before anything changes; an error of it is the fence's. nil:
+	// there is nothing to wait for.
+	Ready func(context.Context) error
 }
 
 // FenceResult says what the fence did. It is filled in as far as the fence came
@@ -58,7 +61,7 @@ func (s *Server) Fence(ctx context.Context, o FenceOptions) (FenceResult, error)
 		return res, err
 	}
 	defer end()
-	err = s.fence(ctx, &res, start)
+	err = s.fence(ctx, &res, start, o.Ready)
 	res.TotalMS = milliseconds(time.Since(start))
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnknown) {
@@ -71,7 +74,7 @@ func (s *Server) Fence(ctx context.Context, o FenceOptions) (FenceResult, error)
 	return res, nil
 }
 
-func (s *Server) fence(ctx context.Context, res *FenceResult, start time.Time) error {
+func (s *Server) fence(ctx context.Context, res *FenceResult, start time.Time, ready func(context.Context) error) error {
 	c, err := s.session(ctx, s.urgent)
 	if err != nil {
 		return err
@@ -81,14 +84,24 @@ func (s *Server) fence(ctx context.Context, res *FenceResult, start time.Time) e
 	if err != nil {
 		return err
 	}
+	if ready != nil {
+		if err := ready(ctx); err != nil {
+			return errors.Join(err, s.undoScheduler(ctx, res))
+		}
+	}
 	if err := s.boundedReadOnly(ctx, c, res); err != nil {
 		return errors.Join(err, s.undoScheduler(ctx, res))
 	}
 	res.ReadOnlyMS = milliseconds(time.Since(start))
+	first, err := c.binlog(ctx, RoleMaster)
+	if err != nil {
+		return err
+	}
+	read := time.Now() // what the sweep takes counts for the pause between two readings
 	if err := s.sweep(ctx, c, w, false, &res.Killed); err != nil {
 		return err
 	}
-	res.Binlog, err = s.stablePosition(ctx, c)
+	res.Binlog, err = s.stablePosition(ctx, c, first, read)
 	return err
 }
 
@@ -178,14 +191,11 @@ func (s *Server) boundedReadOnly(ctx context.Context, c *session, res *FenceResu
 	return fmt.Errorf("%w: a statement or LOCK TABLES could not be waited for: %w", ErrFenceTimeout, err)
 }
 
-// stablePosition reads where the history ends, twice, and read_only with it.
-func (s *Server) stablePosition(ctx context.Context, c *session) (Binlog, error) {
-	first, err := c.binlog(ctx, RoleMaster)
-	if err != nil {
-		return first, err
-	}
+// stablePosition reads where the history ends until that is what was read before,
+// first at the time of read; and read_only with it.
+func (s *Server) stablePosition(ctx context.Context, c *session, first Binlog, read time.Time) (Binlog, error) {
 	for {
-		if err := sleep(ctx, stablePause); err != nil {
+		if err := sleep(ctx, stablePause-time.Since(read)); err != nil {
 			return first, fmt.Errorf("position is not stable at %s: %w", first.GTIDBinlogPos, err)
 		}
 		second, err := c.binlog(ctx, RoleMaster)
@@ -195,7 +205,7 @@ func (s *Server) stablePosition(ctx context.Context, c *session) (Binlog, error)
 		if second == first {
 			break
 		}
-		first = second
+		first, read = second, time.Now()
 	}
 	on, err := c.readOnly(ctx)
 	if err == nil && !on {

@@ -18,10 +18,10 @@ import (
 const (
 	// A keeper that is silent for pingInterval is asked, and given up after
 	// pingTimeout more: another one may lead by then.
-	pingInterval = 500 * time.Millisecond
-	pingTimeout  = time.Second
+	pingInterval = 250 * time.Millisecond
+	pingTimeout  = 500 * time.Millisecond
 	// redialMost is the longest pause between two tries to reach the leader.
-	redialMost = 250 * time.Millisecond
+	redialMost = 100 * time.Millisecond
 )
 
 // run is one agent, until ctx ends. The server is left as it is then.

@@ -21,8 +21,8 @@ const (
 	leaveTimeout = 2 * time.Second
 	// A keeper that is silent for pingInterval is asked, and given up after
 	// pingTimeout more: another one may lead by then.
-	pingInterval = 500 * time.Millisecond
-	pingTimeout  = time.Second
+	pingInterval = 250 * time.Millisecond
+	pingTimeout  = 500 * time.Millisecond
 	// redialMost is the longest pause between two tries to reach the leader.
 	redialMost = 250 * time.Millisecond
 )

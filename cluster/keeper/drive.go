@@ -15,6 +15,7 @@ import (
 type outcome struct {
 	to string
 	fsm.AdvanceSwitch
+	then *outcome // of the next step, if that has been done already
 }
 
 // next is the outcome that goes forward.
@@ -39,6 +40,7 @@ type driver struct {
 	stamp    api.Stamp      // of the step that runs
 	followed *underway      // FollowDatasource at the other members, once it was begun
 	pointed  *underway      // SwitchProxyDatasource at every proxy, once it was begun
+	reached  *reaching      // WaitPosition at the candidate, once it was begun
 	work     sync.WaitGroup // what outlives a step
 }
 
@@ -154,8 +156,7 @@ func (d *driver) run(ctx context.Context, superseded func(), s *fsm.Switch, step
 // says how to go on.
 func (d *driver) advance(ctx context.Context, s *fsm.Switch, out outcome, took time.Duration) {
 	log := d.log.With("switch", s.ID, "from", s.State, "to", out.to)
-	out.ID, out.Generation, out.From, out.To = s.ID, s.Generation, s.State, out.to
-	_, err := refused(d.cfg.Store.ProposeInTerm(ctx, d.term, fsm.Header{}, &out.AdvanceSwitch))
+	err := d.propose(ctx, s, &out)
 	switch {
 	case err == nil:
 		log.Info("switch step", "took", took.Round(10*time.Microsecond), "note", out.Note)

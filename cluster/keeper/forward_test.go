@@ -103,7 +103,7 @@ func TestForwardAfterCommit(t *testing.T) {
 			waits: func(w *waits) { w.point, w.inform = 100*time.Millisecond, 100*time.Millisecond },
 			fail: func(f *fleet) {
 				a, p := f.agents[1], f.proxies[1]
-				a.on(api.PromoteDatasource, func(ctx context.Context, g given) (any, error) {
+				a.on(api.WaitPosition, func(ctx context.Context, g given) (any, error) {
 					p.stop()
 					p.disconnected()
 					return a.usual(ctx, g)

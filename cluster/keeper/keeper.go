@@ -24,6 +24,9 @@ type Store interface {
 	Propose(ctx context.Context, h fsm.Header, c fsm.Command) (fsm.Result, error)
 	// ProposeInTerm proposes only as the leader of that term.
 	ProposeInTerm(ctx context.Context, term uint64, h fsm.Header, c fsm.Command) (fsm.Result, error)
+	// ProposeRowInTerm proposes commands of which each is decided on what the one
+	// before it does, and returns the results of as many as were applied for sure.
+	ProposeRowInTerm(ctx context.Context, term uint64, row ...fsm.Command) ([]fsm.Result, error)
 	// Linearizable is the state with every write that was answered before: a
 	// proof of leadership, by an entry that is proposed after the call.
 	Linearizable(ctx context.Context) (*fsm.State, error)

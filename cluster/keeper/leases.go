@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (l *leases) leave(p process) (back func()) {
 // step and looks at the record sees every grant of the time before.
 func (k *Keeper) lend(ctx context.Context, by process, received lease.Instant, answer func(state *fsm.State, leaving bool) (api.HeartbeatAnswer, []string)) (api.HeartbeatAnswer, error) {
 	term := k.term.Load()
-	if err := k.proofs.await(ctx); err != nil {
+	if err := k.proofs.await(ctx, k.clientsWait(by)); err != nil {
 		return api.HeartbeatAnswer{}, err
 	}
 	l := k.leases
@@ -111,6 +112,14 @@ func (k *Keeper) lend(ctx context.Context, by process, received lease.Instant, a
 	late := min(lease.Since(received), k.cfg.HeartbeatInterval/8)
 	a.IntervalMS = max((k.cfg.HeartbeatInterval - late).Milliseconds(), 1)
 	return a, nil
+}
+
+// clientsWait reports whether a switch waits for a lease of this holder, and clients
+// for the switch: the server that it makes writable, or writable again.
+func (k *Keeper) clientsWait(by process) bool {
+	return slices.ContainsFunc(k.cfg.Store.State().Groups(), func(g *fsm.HostGroup) bool {
+		return g.OpenSwitch != "" && (g.Step == fsm.StepPromoting || g.Step == fsm.StepRollingBack) && by.holder == agentHolder(g.Datasources[g.Writable])
+	})
 }
 
 // outOfAll is the time until the holder has no lease for any group of the

@@ -14,10 +14,12 @@ import (
 // Whoever comes while a proof is under way waits for the next one: an entry that
 // was proposed before a heartbeat came in proves nothing for it (R1).
 type proofs struct {
-	mu   sync.Mutex
-	next *proof
-	open bool // a term runs that proves
-	kick chan struct{}
+	mu     sync.Mutex
+	next   *proof
+	open   bool // a term runs that proves
+	urgent bool // whoever waits for next cannot wait for others
+	kick   chan struct{}
+	rush   chan struct{} // as kick, for one that is urgent
 }
 
 type proof struct {
@@ -26,19 +28,25 @@ type proof struct {
 }
 
 func newProofs() *proofs {
-	return &proofs{next: &proof{done: make(chan struct{})}, kick: make(chan struct{}, 1)}
+	return &proofs{next: &proof{done: make(chan struct{})}, kick: make(chan struct{}, 1), rush: make(chan struct{}, 1)}
 }
 
-// await waits for a proof that begins after the call.
-func (p *proofs) await(ctx context.Context) error {
+// await waits for a proof that begins after the call; one that is urgent begins
+// at once.
+func (p *proofs) await(ctx context.Context, urgent bool) error {
 	p.mu.Lock()
 	mine, open := p.next, p.open
+	p.urgent = p.urgent || urgent
 	p.mu.Unlock()
 	if !open {
 		return errTermOver
 	}
+	signal := p.kick
+	if urgent {
+		signal = p.rush
+	}
 	select {
-	case p.kick <- struct{}{}:
+	case signal <- struct{}{}:
 	default:
 	}
 	select {
@@ -64,10 +72,31 @@ func (p *proofs) begins() {
 func (p *proofs) ends() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.open = false
+	p.open, p.urgent = false, false
 	p.next.err = errTermOver
 	close(p.next.done)
 	p.next = &proof{done: make(chan struct{})}
+}
+
+// hurried reports whether somebody waits who cannot wait for others.
+func (p *proofs) hurried() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.urgent
+}
+
+// gather waits for others that come at the same time, unless somebody cannot.
+func (p *proofs) gather(ctx context.Context, wait time.Duration) {
+	if p.hurried() {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-p.rush:
+	}
 }
 
 // begin takes the proof that those who wait now wait for.
@@ -75,6 +104,7 @@ func (p *proofs) begin() *proof {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	mine := p.next
+	p.urgent = false
 	p.next = &proof{done: make(chan struct{})}
 	return mine
 }
@@ -83,7 +113,8 @@ func (p *proofs) begin() *proof {
 // when one waits, and at most one per half of a heartbeat's interval: those that
 // are answered together come again together, a moment apart, for which the first
 // is made to wait. It is eight times as many while leases are about to end, at the
-// start of a term, and while clients are held by a switch.
+// start of a term, and while clients are held by a switch. The lease of a server that
+// a switch makes writable waits for nobody.
 func (k *Keeper) proveLeadership(ctx context.Context) {
 	gap, gather := k.cfg.HeartbeatInterval/2, k.cfg.HeartbeatInterval/80
 	began, last := time.Now(), time.Time{}
@@ -93,9 +124,10 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 			k.proofs.ends()
 			return
 		case <-k.proofs.kick:
+		case <-k.proofs.rush:
 		}
-		pause(ctx, gather)
-		for ctx.Err() == nil { // in small steps: a switch may begin meanwhile
+		k.proofs.gather(ctx, gather)
+		for ctx.Err() == nil && !k.proofs.hurried() { // in small steps: a switch may begin meanwhile
 			apart := gap
 			if time.Since(began) < k.times.Lease || k.switching() {
 				apart = gap / 8
@@ -104,7 +136,7 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 			if left <= 0 {
 				break
 			}
-			pause(ctx, min(left, gather))
+			k.proofs.gather(ctx, min(left, gather))
 		}
 		last = time.Now()
 		mine := k.proofs.begin()

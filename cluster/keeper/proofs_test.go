@@ -16,18 +16,18 @@ func TestHeartbeatAtTheEndOfATerm(t *testing.T) {
 	f := world(t, 1, plainDocument, tuning{})
 	k := f.members[0].keeper.Load()
 	waiting := make(chan error, 1)
-	go func() { waiting <- k.proofs.await(t.Context()) }()
+	go func() { waiting <- k.proofs.await(t.Context(), false) }()
 	if err := <-waiting; err != nil {
 		t.Errorf("in a term: %v", err)
 	}
 	k.proofs.ends()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := k.proofs.await(ctx); !errors.Is(err, api.ErrNoLeader) {
+	if err := k.proofs.await(ctx, false); !errors.Is(err, api.ErrNoLeader) {
 		t.Errorf("after a term: %v", err)
 	}
 	k.proofs.begins()
-	if err := k.proofs.await(ctx); err != nil {
+	if err := k.proofs.await(ctx, false); err != nil {
 		t.Errorf("in the next term: %v", err)
 	}
 }

@@ -202,8 +202,9 @@ func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, l
 			one := grant(state, g)
 			one.Open = one.Open && listed
 			one.Failsafe, one.Peers = failsafe(state, g)
+			one.Drain = listed && draining(state, g)
 			answer.Grants = append(answer.Grants, one)
-			if one.Open { // R4: in a held group nothing is renewed
+			if one.Open || one.Drain { // R2, R4: in a held group nothing is renewed but for what is in flight, and that counts
 				counts = append(counts, g.Name)
 			}
 		}

@@ -20,14 +20,14 @@ const tellEvery = 10 * time.Second
 // is promoted, the other replicas begin to follow it meanwhile: a first commit
 // there may need one of them to acknowledge it.
 //
-// When it is writable the proxies are pointed at it while the entry of the next
-// state is written: their stamp is the commit's, whose entry is applied (R6),
-// and they hold still.
+// The proxies are pointed at it meanwhile: their stamp is the commit's, whose entry
+// is applied (R6), and they hold still. When all are, the next step is done as well.
 func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 	if d.followed == nil {
 		follow := d.meta()
 		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, follow, d.waits.role) })
 	}
+	d.pointProxies(ctx, s)
 	body := api.PromoteDatasourceRequest{HostGroup: s.Group, Primary: d.candidate(s)}
 	if g := d.cfg.Store.State().Group(s.Group); g != nil { // R17: frozen since the commit
 		body.ReplicaSet, body.ReplicaVersion = g.ReplicaSet(), g.RecordVersion
@@ -47,8 +47,14 @@ func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 	if err != nil { // only the term's end gets here
 		return outcome{}
 	}
-	d.pointProxies(ctx, s)
-	return next(fsm.StateSwitching, s.ToAddress+" is writable")
+	out := next(fsm.StateSwitching, s.ToAddress+" is writable")
+	select {
+	case <-d.pointed.done:
+		then := d.switched()
+		out.then = &then
+	default:
+	}
+	return out
 }
 
 func (d *driver) pointProxies(ctx context.Context, s *fsm.Switch) {
@@ -70,6 +76,10 @@ func (d *driver) pointProxies(ctx context.Context, s *fsm.Switch) {
 func (d *driver) switching(ctx context.Context, s *fsm.Switch) outcome {
 	d.pointProxies(ctx, s) // does nothing unless an earlier leader promoted
 	<-d.pointed.done
+	return d.switched()
+}
+
+func (d *driver) switched() outcome {
 	return next(fsm.StateRecovering, noteOf(fmt.Sprintf("%d proxies switched", d.pointed.n), d.pointed.err))
 }
 

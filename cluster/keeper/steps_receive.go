@@ -29,14 +29,14 @@ func (d *driver) reachPosition(ctx context.Context, s *fsm.Switch) outcome {
 	wait := time.Duration(s.Settings.BinlogWait)
 	ctx, cancel := context.WithTimeout(ctx, wait+d.waits.grace)
 	defer cancel()
-	body := api.WaitPositionRequest{
-		HostGroup: s.Group, Candidate: d.candidate(s), GTID: s.Position.GTIDPos, State: s.Position.GTIDState, TimeoutMS: wait.Milliseconds(),
+	body := waitPosition(s, s.Position, wait)
+	reached, err := d.reachedEarly()
+	if err != nil {
+		err = d.retry(ctx, wait, lasting, func(ctx context.Context) (err error) {
+			reached, err = d.agent(ctx, s.ToAddress, api.WaitPosition, d.meta(), body)
+			return err
+		})
 	}
-	var reached api.AgentState
-	err := d.retry(ctx, wait, lasting, func(ctx context.Context) (err error) {
-		reached, err = d.agent(ctx, s.ToAddress, api.WaitPosition, d.meta(), body)
-		return err
-	})
 	switch {
 	case d.aborted() != nil:
 		return undo(fsm.StateRollingBack, d.aborted())

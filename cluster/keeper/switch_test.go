@@ -14,7 +14,7 @@ import (
 var stepOf = map[string]uint8{
 	api.PreflightDatasource: api.StepRequested, api.ProxyVoteFetch: api.StepRequested,
 	api.PrepareDatasource: api.StepStopping, api.StopWritingProxyDatasource: api.StepStopping,
-	api.FenceDatasource: api.StepFencing, api.WaitPosition: api.StepCatchingUp,
+	api.FenceDatasource: api.StepFencing, api.WaitPosition: api.StepFencing,
 	api.PromoteDatasource: api.StepPromoting, api.FollowDatasource: api.StepPromoting, api.SwitchProxyDatasource: api.StepPromoting,
 	api.RestoreDatasource: api.StepRollingBack, api.RollbackProxyDatasource: api.StepRollingBack,
 	api.RecoverWritingProxyDatasource: api.StepIdle,
@@ -70,6 +70,11 @@ func wantOrders(t *testing.T, f *fleet, votes bool) {
 				t.Errorf("%s came before the commit", g)
 			}
 			continue
+		case api.SwitchProxyDatasource:
+			if !waited { // beside the promotion
+				t.Errorf("%s came before the commit", g)
+			}
+			continue
 		case api.WaitPosition:
 			waited = true
 		}
@@ -82,7 +87,7 @@ func wantOrders(t *testing.T, f *fleet, votes bool) {
 		want = append(want, api.ProxyVoteFetch)
 	}
 	want = append(want, api.PrepareDatasource, api.StopWritingProxyDatasource, api.FenceDatasource, api.WaitPosition,
-		api.PromoteDatasource, api.SwitchProxyDatasource, api.RecoverWritingProxyDatasource)
+		api.PromoteDatasource, api.RecoverWritingProxyDatasource)
 	if !slices.Equal(phases, want) {
 		t.Errorf("orders came as\n%v, want\n%v", phases, want)
 	}

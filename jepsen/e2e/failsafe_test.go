@@ -61,7 +61,7 @@ func (s *scene) keepersGone(t *testing.T, ctx context.Context) {
 	}
 	s.shows(t, ctx, s.Agents[primary].URL("/metrics"), "zero_agent_failsafe", func(v float64) bool { return v == 0 })
 
-	s.startKeepers(t, ctx)
+	startKeepers(t, ctx, s.Keepers)
 	if err := s.Agents[replica].Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func (s *scene) frozenLender(t *testing.T, ctx context.Context) {
 	resume()
 	s.shows(t, ctx, s.Agents[primary].URL("/metrics"), "zero_agent_failsafe_lease_seconds", func(v float64) bool { return v > 0 })
 	l.more(t, ctx, 20) // by a lease of its own again, without a keeper
-	s.startKeepers(t, ctx)
+	startKeepers(t, ctx, s.Keepers)
 	s.normal(t, ctx, l, frozen, primary)
 }
 
@@ -115,19 +115,6 @@ func (s *scene) killKeepers(t *testing.T) time.Time {
 		}
 	}
 	return now
-}
-
-func (s *scene) startKeepers(t *testing.T, ctx context.Context) {
-	t.Helper()
-	started := make(chan error, len(s.Keepers))
-	for _, k := range s.Keepers {
-		go func() { started <- k.Start(ctx) }()
-	}
-	for range s.Keepers {
-		if err := <-started; err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // failsafeHolds waits until the agent of the primary says so.

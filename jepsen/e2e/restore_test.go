@@ -36,7 +36,7 @@ func (s *scene) restoredSilently(t *testing.T, ctx context.Context) {
 	l.more(t, ctx, 50)
 	was := s.group(t, ctx)
 	s.putBack(t, ctx, saved)
-	s.startKeepers(t, ctx)
+	startKeepers(t, ctx, s.Keepers)
 	now := s.thawedAs(t, ctx, 1)
 	if now.Stamp.Generation <= was.Stamp.Generation || now.Stamp.Epoch <= was.Stamp.Epoch {
 		t.Errorf("the stamp is %s, it was %s before the restore", now.Stamp, was.Stamp)
@@ -63,7 +63,7 @@ func (s *scene) recoveredAlone(t *testing.T, ctx context.Context) {
 	}
 	resume := pause(t, ctx, s.Agents[1].Proc)
 	defer resume()
-	s.startKeepers(t, ctx)
+	startKeepers(t, ctx, s.Keepers)
 	eventually(t, ctx, settled, "the group is frozen, and says whom it waits for", func(ctx context.Context) error {
 		g := s.group(t, ctx)
 		if want := s.Servers[1].Addr() + ": its agent is silent"; g.Frozen == "" || !slices.Contains(g.Waits, want) {
@@ -133,7 +133,7 @@ func (s *scene) copyKeepers(t *testing.T, ctx context.Context) string {
 			t.Fatal(err)
 		}
 	}
-	s.startKeepers(t, ctx)
+	startKeepers(t, ctx, s.Keepers)
 	eventually(t, ctx, settled, "the new leader has heard the agents", func(ctx context.Context) error {
 		for _, d := range s.group(t, ctx).Datasources {
 			if d.Role == "" || d.ReadOnly == (d.Role == "primary") {
@@ -164,19 +164,6 @@ func (s *scene) stopKeepers(t *testing.T, ctx context.Context) {
 	t.Helper()
 	for _, k := range s.Keepers {
 		if err := k.Kill(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (s *scene) startKeepers(t *testing.T, ctx context.Context) {
-	t.Helper()
-	errs := make(chan error, len(s.Keepers))
-	for _, k := range s.Keepers {
-		go func() { errs <- k.Start(ctx) }()
-	}
-	for range s.Keepers {
-		if err := <-errs; err != nil {
 			t.Fatal(err)
 		}
 	}

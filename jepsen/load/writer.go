@@ -56,6 +56,9 @@ type Config struct {
 	Every       time.Duration // between two writes of one connection
 	// Timeout bounds one write, from its beginning.
 	Timeout time.Duration
+	// After is the number of the last write of the load before, 0 for the first: those
+	// that write to one table count on.
+	After int64
 }
 
 // Load is a load that runs, or ran.
@@ -74,7 +77,7 @@ type Load struct {
 // Start begins to write. Stop ends it.
 func Start(ctx context.Context, cfg Config) *Load {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Load{cfg: cfg, stop: cancel, first: time.Now()}
+	l := &Load{cfg: cfg, stop: cancel, first: time.Now(), nextOp: cfg.After}
 	n := len(cfg.DBs) * cfg.Connections
 	for i, db := range cfg.DBs {
 		for c := range cfg.Connections {
@@ -113,6 +116,13 @@ func (l *Load) write(ctx context.Context, db *sql.DB, transaction bool, offset t
 		cancel()
 		l.done(op, parts, due, err)
 	}
+}
+
+// Last is the number of the last write that was begun.
+func (l *Load) Last() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nextOp
 }
 
 func (l *Load) take() int64 {

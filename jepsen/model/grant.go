@@ -10,7 +10,7 @@ func (x *expansion) answers() {
 		if !s.Registered.has(p) {
 			continue
 		}
-		if g := m.proxyGrant(&s.Record); !m.has(GroupGrant) || g.Open || g.Stamp > s.Proxies[p].Stamp {
+		if g := m.proxyGrant(&s.Record); !m.has(GroupGrant) || g.Open || g.Drain || g.Stamp > s.Proxies[p].Stamp {
 			x.happen(event{Kind: answeredProxy, On: p, By: uint8(leader)}, func(n *State) {
 				m.grantProxy(n, p, g, &n.Counts)
 			}) // else it would tell the proxy nothing
@@ -64,12 +64,13 @@ func (m *Model) proxyGrant(r *Record) Grant {
 		if r.Step == Idle {
 			g.Stamp, g.Open = stamp(r.Gen, Idle), true
 		}
+		g.Drain = m.Scope.Drain && r.Step == Stopping
 	}
 	return g
 }
 
 func (m *Model) grantProxy(s *State, p uint8, g Grant, counts *Countdowns) {
-	if (g.Open || !m.has(GroupGrant)) && m.has(OwnWait) {
+	if (g.Open || g.Drain && m.has(DrainCounted) || !m.has(GroupGrant)) && m.has(OwnWait) {
 		counts.Proxy[p] = m.wait()
 	}
 	s.Proxies[p].Grant = g

@@ -46,6 +46,9 @@ const (
 	MyCnf                      // R21 mysqld starts with read_only=1
 	NoAckFree                  // R22 demotion never releases sessions that wait for a semi-sync acknowledgement
 	Supersede                  // R23 a switch that supersedes another has the committed primary as its from
+	DrainCounted               // R2  a grant for what is in flight is waited for as a lease is
+	DrainHeld                  // R4  no write begins under a grant for what is in flight
+	DrainLives                 // R12d that grant prolongs a lease that lives, and revives none
 	numGuards
 )
 
@@ -54,6 +57,7 @@ var guardNames = [numGuards]string{
 	"FreshGen", "StepOrder", "Unknown", "LeaseFromSend", "StartHeld", "Drain", "AckCheck", "PrepareFirst", "PromiseHold",
 	"Level", "StartFence", "SoftLimit", "Durable", "PromiseKept", "LockKept", "SetAcked", "SetQuiet", "AskAll", "FsRefuse",
 	"FsFromSend", "LentBound", "FsIdle", "LosslessSet", "SemiRecorded", "MyCnf", "NoAckFree", "Supersede",
+	"DrainCounted", "DrainHeld", "DrainLives",
 }
 
 // String is the guard's name.

@@ -58,6 +58,9 @@ func Mutants() []Mutant {
 		{Off: []Guard{SemiRecorded}, Rules: []string{"R20"}, Scope: "lossless-extra", Steps: 14, Cost: 1518_000},
 		{Off: []Guard{MyCnf}, Rules: []string{"R21"}, Scope: "mysqld", Steps: 1, Cost: 10},
 		{Off: []Guard{NoAckFree, AckCheck}, Rules: []string{"R22", "R12c"}, Scope: "lossless-2", Steps: 18, Cost: 5201_000},
+		{Off: []Guard{DrainCounted}, Rules: []string{"R2"}, Scope: "drain-time", Steps: 15, Cost: 2040_000},
+		{Off: []Guard{DrainHeld}, Rules: []string{"R4"}, Scope: "drain", Steps: 9, Cost: 27_000},
+		{Off: []Guard{DrainLives}, Rules: []string{"R12d"}, Scope: "drain", Steps: 15, Cost: 447_000},
 		{Off: []Guard{Supersede}, Rules: []string{"R23"}, Scope: "agents-late", Steps: 11, Cost: 13_000},
 	}
 	for i := range all {

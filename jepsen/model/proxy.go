@@ -11,6 +11,7 @@ func (x *expansion) proxy(p uint8) {
 		x.add(m.stopWriting(&x.next, p, g), event{Kind: stopped, On: p, By: g})
 		x.add(m.reopen(&x.next, p, g), event{Kind: reopened, On: p, By: g})
 	}
+	x.add(m.countOut(&x.next, p), event{Kind: countedOut, On: p})
 	x.write(p)
 	if s.Budget.ProxyRestarts > 0 && s.Proxies[p] != (Proxy{}) {
 		x.happen(event{Kind: restartedProxy, On: p}, func(n *State) {
@@ -50,8 +51,8 @@ func (m *Model) takeProxyGrant(s *State, p uint8) bool {
 	if m.refuses(x.Stamp, g.Stamp) {
 		return true
 	}
-	x.Stamp, x.Index, x.CommitGen, x.Open = g.Stamp, g.Index, g.CommitGen, g.Open
-	if g.Open {
+	x.Stamp, x.Index, x.CommitGen, x.Open = g.Stamp, g.Index, g.CommitGen, g.Open || g.Drain && !m.has(DrainHeld)
+	if g.Open || g.Drain && (x.Lease > 0 || !m.has(DrainLives)) {
 		x.Lease = max(x.Lease, left)
 	}
 	return true
@@ -73,6 +74,15 @@ func (m *Model) stopWriting(s *State, p, g uint8) bool {
 	if g == s.Record.Gen && s.Record.Step <= CatchingUp && (x.Write.Phase == NoWrite || !m.has(Drain)) {
 		s.Answers.Stopped = s.Answers.Stopped.with(p)
 	}
+	return true
+}
+
+// countOut: the leader takes a proxy that has outlived its lease for stopped, while it still waits for others.
+func (m *Model) countOut(s *State, p uint8) bool {
+	if !m.Scope.Drain || s.Record.Step != Stopping || !s.Registered.has(p) || s.Answers.Stopped.has(p) || s.Counts.Proxy[p] > 0 {
+		return false
+	}
+	s.Answers.Stopped = s.Answers.Stopped.with(p)
 	return true
 }
 

@@ -8,6 +8,7 @@ type Scope struct {
 	Unregistered     bool  // proxy 1 starts outside the list
 	Failsafe         bool  // failsafe rounds
 	Join             bool  // server 2 joins as a replica while all runs, and is the candidate
+	Drain            bool  // a held proxy's lease is prolonged for what is in flight
 	Unrecorded       bool  // server 2 replicates and is no recorded replica
 	Lossless         bool  // semi-sync AFTER_SYNC without a timeout
 	Lease            uint8 // longest real length of a lease, in ticks
@@ -37,6 +38,8 @@ func Scopes() []Scope {
 			States: 485_080, Depth: 32},
 		{Name: "restart", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, ProxyRestarts: 1, Elections: 1}, Lease: 1,
 			States: 582_137, Depth: 26},
+		{Name: "drain", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, Writes: 1}, Drain: true, Lease: 1,
+			States: 1_084_720, Depth: 31},
 		{Name: "mysqld", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, MysqlRestarts: 1, AgentFaults: 1}, Lease: 1,
 			States: 1_333_576, Depth: 28},
 		{Name: "timing", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, Elections: 1}, Lease: 2,
@@ -53,6 +56,8 @@ func Scopes() []Scope {
 			States: 4_889_169, Depth: 36},
 		{Name: "members", Proxies: 2, Servers: 2, Budget: Budget{Switches: 1, Registrations: 2}, Unregistered: true, Lease: 1,
 			States: 5_217_867, Depth: 31},
+		{Name: "drain-time", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, Writes: 1}, Drain: true, Lease: 2,
+			States: 6_095_791, Depth: 33},
 		{Name: "crash-write", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, Writes: 1, AgentFaults: 1}, Lease: 1,
 			States: 7_068_538, Depth: 34},
 		{Name: "lossless-2", Proxies: 1, Servers: 2, Budget: Budget{Switches: 1, Writes: 1, AgentFaults: 1}, Lossless: true, Lease: 1,

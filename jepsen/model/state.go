@@ -77,6 +77,7 @@ type Grant struct {
 	Index     uint8
 	CommitGen uint8
 	Open      bool // to a proxy "may write", to an agent "is the primary"
+	Drain     bool // to a proxy: held, and what is in flight may go on
 }
 
 // Countdowns are a leader's own: while one is not zero, its holder may have a lease.

@@ -59,6 +59,7 @@ const (
 	gotPrepare
 	gotOrder
 	stoppedIO
+	countedOut
 	replicated
 	repointed
 	askedPromises
@@ -101,6 +102,7 @@ var templates = [numKinds]string{
 	gotFence:        "agent {s} gets Fence g{g}",
 	gotPrepare:      "agent {s} gets Prepare g{g}",
 	gotOrder:        "agent {s} gets Promote/Unfence g{g}",
+	countedOut:      "proxy {p} has outlived its lease, and counts as stopped",
 	stoppedIO:       "replica {s} stops receiving",
 	replicated:      "{s} replicates from {S}",
 	repointed:       "{s} follows {S}",

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -42,6 +43,10 @@ type Config struct {
 	Switch []string
 	// Failsafe turns failsafe on: agents listen, proxies may borrow leases.
 	Failsafe bool
+	// Lease is --lease of the keepers; 0: that of the stage.
+	Lease time.Duration
+	// Drain is drain_timeout; 0: 2 s.
+	Drain time.Duration
 }
 
 // Stage is the scene.
@@ -87,7 +92,7 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 		return nil, fmt.Errorf("create the application's account and tables: %w", err)
 	}
 	cfg.Say("starting %d keepers", cfg.Keepers)
-	if s.Keepers, err = f.StartKeepers(ctx, cfg.Keepers, "--lease", Lease.String()); err != nil {
+	if s.Keepers, err = f.StartKeepers(ctx, cfg.Keepers, "--lease", cmp.Or(cfg.Lease, Lease).String()); err != nil {
 		return nil, err
 	}
 	listen, borrow, err := s.failsafe(cfg)
@@ -173,7 +178,7 @@ func (s *Stage) publish(ctx context.Context, cfg Config) error {
 	if cfg.Failsafe {
 		cfg.Switch = append(slices.Clone(cfg.Switch), "  failsafe: true")
 	}
-	lines := append([]string{"  need_vote: true", "  frequency: 1s", "  drain_timeout: 2s", "  binlog_wait_time: 5s", "  fence_timeout: 2s", "  hold_timeout: 15s"}, cfg.Switch...)
+	lines := append([]string{"  need_vote: true", "  frequency: 1s", fmt.Sprintf("  drain_timeout: %v", cmp.Or(cfg.Drain, 2*time.Second)), "  binlog_wait_time: 5s", "  fence_timeout: 2s", "  hold_timeout: 15s"}, cfg.Switch...)
 	s.Config = fmt.Sprintf(`basic:
   config_name: %s
   user: %s

@@ -4,6 +4,7 @@
 //	zerojepsen [-bin DIR] [-only G1,G2] [-seed N] [-count N] [-nodes N]
 //	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build]
 //	           [-kills N | -calm D] [-profile default|fast]
+//	zerojepsen -switches N | -elections N [-bin DIR] [-with DIR] [-report FILE]
 //
 // Without -only it runs every scenario once, and every control: a quorum that is
 // broken on purpose, which the checkers must notice. The same seed makes the same
@@ -40,6 +41,8 @@ type flags struct {
 	kills                   int
 	calm                    time.Duration
 	profile                 string
+	switches, elections     int
+	with                    string
 }
 
 func main() {
@@ -58,7 +61,16 @@ func main() {
 	flag.IntVar(&f.kills, "kills", 0, "measure so many deaths of the leader instead")
 	flag.DurationVar(&f.calm, "calm", 0, "count the elections under full load for so long instead")
 	flag.StringVar(&f.profile, "profile", "default", "--raft-profile of the keepers that are measured")
+	flag.IntVar(&f.switches, "switches", 0, "measure so many planned switches of a fleet with MariaDB instead")
+	flag.IntVar(&f.elections, "elections", 0, "measure what so many deaths and pauses of the leader do to the primary's lease instead")
+	flag.StringVar(&f.with, "with", "", "directory with another build, which takes turns with that in -bin while switches are measured")
 	flag.Parse()
+	if f.switches > 0 || f.elections > 0 {
+		if err := measureSwitches(f); err != nil {
+			fail(err)
+		}
+		return
+	}
 	if f.build {
 		if err := chaos.Build(context.Background(), f.bin); err != nil {
 			fail(err)

@@ -146,6 +146,9 @@ type Grant struct {
 	// They go to agents and proxies, to be known when no keeper is in reach.
 	Failsafe bool   `json:"failsafe,omitempty"`
 	Peers    []Peer `json:"peers,omitempty"`
+	// Drain, to a proxy, of a group that is held: nothing new begins, and the answer's
+	// lease is for what is in flight. It prolongs a lease that lives, and revives none.
+	Drain bool `json:"drain,omitempty"`
 }
 
 // Policies of a host group: what a failover may lose.
