@@ -11,7 +11,7 @@ import (
 
 // groupCommand is "zeroctl group".
 func (a *app) groupCommand() *cobra.Command {
-	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand())
+	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupMaintenanceCommand(), a.groupImportCommand())
 }
 
 func (a *app) groupListCommand() *cobra.Command {
@@ -85,6 +85,7 @@ func groupText(t *text, groups []api.Group) {
 			"open switch", g.OpenSwitch, "last switch", g.LastSwitch)
 		t.Line("")
 		datasourceTable(t, groups[i:i+1])
+		groupDetailText(t, &groups[i])
 	}
 }
 
