@@ -24,6 +24,7 @@ func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check
 		checkFenceable(state, s),
 		d.checkReachable(state, s),
 		identityCheck("candidate identity", d.candidate(s), state),
+		checkDistinct(state, s),
 		d.checkReplicas(s),
 		d.checkLoad(ctx, s),
 		{Rule: ruleBinlog, OK: true, Input: "skipped: in a failover everything that was received is applied before the commit"},
