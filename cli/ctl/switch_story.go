@@ -20,7 +20,7 @@ const (
 // whether clients can write, whether anything may be lost, what is left to do.
 func storyText(t *text, s *api.Switch) {
 	for _, warning := range s.Warnings {
-		t.Marked(bad, "! %s", warning)
+		t.Marked(bad, "! When it was asked for: %s", warning)
 	}
 	if s.Kind == api.KindFailover && s.State == stateDone {
 		switch {
