@@ -41,6 +41,7 @@ const (
 	RuleReplicationTLS   = "replication_tls"
 	RuleReportHost       = "report_host"
 	RuleReachable        = "reachable"
+	RuleDomain           = "gtid_domain_id"
 )
 
 // Defaults of PreflightOptions.
@@ -159,6 +160,7 @@ func (s *Server) candidateFindings(st State, o PreflightOptions) []Finding {
 		list = append(list, check(RuleVersion, err == nil && source.Series() == st.Parsed.Series(), st.Version+", source "+clip(o.SourceVersion),
 			"the servers of a group must be of one series"))
 	}
+	list = append(list, domainFinding(st))
 	if s.cfg.SemiSync {
 		list = append(list, check(RuleSemiSync, st.SemiSync.ReplicaActive, "replica "+onOff(st.SemiSync.ReplicaActive),
 			"the candidate acknowledges nothing: turn rpl_semi_sync_slave_enabled on and restart its IO thread"))

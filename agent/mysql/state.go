@@ -46,6 +46,8 @@ type State struct {
 	// which zero does not support.
 	NamedConnections int `json:"namedConnections,omitempty"`
 
+	GTIDDomain uint32 `json:"gtidDomain"` // in which it writes
+
 	Connections uint64 `json:"connections"` // open now
 	Uptime      uint64 `json:"uptime"`      // seconds
 }
@@ -86,7 +88,7 @@ func executed(binlogState, slavePos string) (GTIDState, error) {
 
 const variablesQuery = `SHOW GLOBAL VARIABLES WHERE Variable_name IN (
 'version','server_id','server_uid','datadir','read_only','log_bin','log_slave_updates','sync_binlog',
-'gtid_strict_mode','gtid_binlog_pos','gtid_binlog_state','gtid_slave_pos','gtid_current_pos','event_scheduler',
+'gtid_strict_mode','gtid_domain_id','gtid_binlog_pos','gtid_binlog_state','gtid_slave_pos','gtid_current_pos','event_scheduler',
 'rpl_semi_sync_master_enabled','rpl_semi_sync_master_wait_point','rpl_semi_sync_master_timeout',
 'rpl_semi_sync_master_wait_no_slave','rpl_semi_sync_slave_enabled')`
 
@@ -172,7 +174,7 @@ func (c *session) state(ctx context.Context) (State, error) {
 }
 
 func (st *State) fill(v record) {
-	st.ServerID = uint32(v.uint("server_id"))
+	st.ServerID, st.GTIDDomain = uint32(v.uint("server_id")), uint32(v.uint("gtid_domain_id"))
 	st.Identity = strconv.FormatUint(uint64(st.ServerID), 10)
 	st.ServerUID, st.DataDir = v["server_uid"], v["datadir"]
 	st.ReadOnly, st.LogBin, st.LogSlaveUpdates = v.on("read_only"), v.on("log_bin"), v.on("log_slave_updates")

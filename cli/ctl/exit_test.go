@@ -86,7 +86,7 @@ func TestRunsExit(t *testing.T) {
 		{"no command below", "switch", nil, nil, 64, "switch needs a command: start, list, show, abort"},
 		{"unknown flag", "status --nonsense", nil, nil, 64, "unknown flag"},
 		{"missing argument", "group show", nil, nil, 64, "accepts 1 arg"},
-		{"missing flag", "switch start --group g --to 1", nil, nil, 64, `"reason" not set`},
+		{"missing flag", "switch start --group g --to 1", nil, nil, 64, "--reason is empty"},
 		{"empty reason", "switch abort sw-1 --reason=", nil, nil, 64, "say why"},
 		{"format", "status -o yaml", nil, nil, 64, "want table or json"},
 		{"timeout", "status --timeout 0s", nil, nil, 64, "above 0"},

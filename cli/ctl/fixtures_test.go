@@ -156,7 +156,8 @@ func healthy() *fake {
 			api.ConfigList:     say(api.ConfigListAnswer{Configs: []api.ConfigInfo{liveConfig, oldConfig}}),
 			api.ConfigShow:     say(api.ConfigShowAnswer{ConfigInfo: liveConfig, Content: "basic:\n  config_name: prod\n", Proxies: acks}),
 			api.ReplicaDrop:    say(struct{}{}),
-			api.SnapshotSave:   say(api.SnapshotSaveAnswer{Index: 120, Term: 4, Hash: "aa", Snapshot: []byte("state")}),
+			api.SwitchAck:      say(struct{}{}), api.SwitchDryRun: say(dryRun), api.GroupMaintenance: say(struct{}{}), api.BrakeSet: say(struct{}{}),
+			api.SnapshotSave: say(api.SnapshotSaveAnswer{Index: 120, Term: 4, Hash: "aa", Snapshot: []byte("state")}),
 		},
 		nodes: map[string]handler{
 			"10.0.0.1:7001": nodeOf(members[0], "leader", nil),

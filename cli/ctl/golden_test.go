@@ -81,6 +81,27 @@ func TestGolden(t *testing.T) {
 		{"switch-show", "switch show sw-7", nil, 0},
 		{"switch-show-rolled-back", "switch show sw-8", func(f *fake) { f.handlers[api.SwitchShow] = say(rolledBack) }, 0},
 		{"switch-show-open", "switch show sw-9", func(f *fake) { f.handlers[api.SwitchShow] = say(openSwitch) }, 0},
+		{"switch-show-failover", "switch show orders-12", func(f *fake) { f.handlers[api.SwitchShow] = say(losslessFailover) }, 0},
+		{"switch-show-failover-loss", "switch show orders-13", func(f *fake) { f.handlers[api.SwitchShow] = say(lossyFailover()) }, 0},
+		{"switch-show-refused", "switch show orders-14", func(f *fake) { f.handlers[api.SwitchShow] = say(refusedFailover) }, 0},
+		{"switch-show-superseded", "switch show orders-15", func(f *fake) { f.handlers[api.SwitchShow] = say(superseded()) }, 0},
+		{"switch-ack", "switch ack orders-12 --reason seen", nil, 0},
+		{"switch-ack-refused", "switch ack orders-12", func(f *fake) {
+			f.handlers[api.SwitchAck] = refuse(api.Conflict, "switch orders-12 was acknowledged already, by ada@bastion at 2026-03-01 02:03:04 UTC")
+		}, 4},
+		{"switch-dry-run", "switch start --group orders --to 1 --dry-run", nil, 0},
+		{"switch-dry-run-refused", "switch start --group orders --failover --dry-run", func(f *fake) { f.handlers[api.SwitchDryRun] = say(refusedDryRun) }, 4},
+		{"group-maintenance-on", "group maintenance orders on --reason disks --for 2h", nil, 0},
+		{"group-maintenance-off", "group maintenance orders off", nil, 0},
+		{"group-show-held", "group show orders", func(f *fake) { f.handlers[api.GroupList] = say(api.GroupListAnswer{Groups: []api.Group{heldGroup()}}) }, 0},
+		{"brake-on", "brake on --reason storm", nil, 0},
+		{"brake-off", "brake off", nil, 0},
+		{"status-braked", "status", func(f *fake) {
+			f.handlers[api.ClusterView] = say(api.ClusterViewAnswer{
+				ClusterID: "5f3c", Epoch: 1, Leader: members[0], Members: members, Brake: &api.Hold{By: "ada@bastion", Reason: "storm", Since: at(0)},
+				Problems: []string{"THE BRAKE IS ON, by ada@bastion since 2026-03-01 02:03:04 UTC, until it is taken off: storm: nothing is switched by itself in the whole cluster"},
+			})
+		}, 5},
 		{"switch-abort", "switch abort sw-7 --reason wrong", nil, 0},
 		{"refused", "switch start --group orders --to 1 --reason drill", func(f *fake) {
 			f.handlers[api.SwitchStart] = refuse(api.SwitchInProgress, "switch sw-6 of orders is in progress")

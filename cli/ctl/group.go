@@ -11,7 +11,7 @@ import (
 
 // groupCommand is "zeroctl group".
 func (a *app) groupCommand() *cobra.Command {
-	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupImportCommand(), a.groupThawCommand(), a.dropReplicaCommand())
+	return group("group", "Host groups: a primary and its replicas", a.groupListCommand(), a.groupShowCommand(), a.groupMaintenanceCommand(), a.groupImportCommand(), a.groupThawCommand(), a.dropReplicaCommand())
 }
 
 func (a *app) groupListCommand() *cobra.Command {
@@ -87,6 +87,7 @@ func groupText(t *text, groups []api.Group) {
 		recordText(t, g)
 		t.Line("")
 		datasourceTable(t, groups[i:i+1])
+		groupDetailText(t, &groups[i])
 	}
 }
 

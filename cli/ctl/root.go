@@ -146,7 +146,7 @@ Flags" is also an environment variable (--keepers is ZERO_KEEPERS) and a key of
 	a.settings = set
 	root.AddCommand(
 		a.statusCommand(), a.memberCommand(), a.leaderCommand(), a.configCommand(), a.groupCommand(),
-		a.proxyCommand(), a.agentCommand(), a.sectionCommand(), a.switchCommand(), a.snapshotCommand(),
+		a.proxyCommand(), a.agentCommand(), a.sectionCommand(), a.switchCommand(), a.brakeCommand(), a.snapshotCommand(),
 		a.versionCommand(), &cobra.Command{Use: "exit-codes", Short: "What zeroctl's exit codes mean", Long: exitHelp()},
 	)
 	if err := root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp)); err != nil {

@@ -86,6 +86,9 @@ func statusText(t *text, s *statusAnswer) {
 	t.Fields("cluster", fmt.Sprintf("%s (epoch %d)", s.ClusterID, s.Epoch),
 		"leader", fmt.Sprintf("%s (%s)", s.Leader.Name, s.Leader.Address),
 		"keepers", fmt.Sprintf("%d of %d reachable, %s", reachable, len(s.Members), count(voters, "voter", "voters")))
+	if s.Brake != nil {
+		t.Marked(bad, "THE BRAKE IS ON  %s", holdText(s.Brake))
+	}
 	if s.Healthy {
 		t.Marked(good, "healthy  nothing needs a look")
 	}

@@ -16,7 +16,7 @@ const stateDone = "done"
 
 // switchCommand is "zeroctl switch".
 func (a *app) switchCommand() *cobra.Command {
-	return group("switch", "Move the primary of a host group", a.switchStartCommand(), a.switchListCommand(), a.switchShowCommand(), a.switchAbortCommand())
+	return group("switch", "Move the primary of a host group", a.switchStartCommand(), a.switchListCommand(), a.switchShowCommand(), a.switchAbortCommand(), a.switchAckCommand())
 }
 
 func (a *app) switchListCommand() *cobra.Command {

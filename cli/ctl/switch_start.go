@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type startFlags struct {
 	to, from      int
 	noWait        bool
 	failover      bool
+	dryRun        bool
 	policy        string
 	wait          time.Duration
 }
@@ -40,10 +42,14 @@ replica that received most takes its place unless --to names one. What a lossles
 group cannot show to be complete is refused; --policy available promotes the best
 and records what may be missing.
 
+With --dry-run nothing is begun: every rule that would be examined is, and shown with its
+input and verdict. Exit code 0: it would go on to hold the writes; 4: it would be refused.
+
 Ctrl-C ends the watching, not the switch: "zeroctl switch abort" does that.`,
 		Example: `  zeroctl switch start --group orders --to 1 --reason "kernel update of db1"
   zeroctl switch start --group orders --from 0 --to 1 --reason "drill" -o json
-  zeroctl switch start --group orders --failover --reason "db1 burns"`,
+  zeroctl switch start --group orders --failover --reason "db1 burns"
+  zeroctl switch start --group orders --to 1 --dry-run`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.switchStart(cmd.Context(), f, cmd.Flags().Changed("from"), cmd.Flags().Changed("to"))
 		},
@@ -55,9 +61,10 @@ Ctrl-C ends the watching, not the switch: "zeroctl switch abort" does that.`,
 	flags.StringVar(&f.reason, "reason", "", "why; it is kept")
 	flags.BoolVar(&f.noWait, "no-wait", false, "return when the switch was accepted")
 	flags.DurationVar(&f.wait, "wait", f.wait, "how long to watch the switch; it goes on after that")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "examine every rule, and begin nothing")
 	flags.BoolVar(&f.failover, "failover", false, "the primary is lost: do not ask it")
 	flags.StringVar(&f.policy, "policy", "", "of this failover, instead of the group's: lossless or available")
-	require(cmd, "group", "reason")
+	require(cmd, "group")
 	a.complete(cmd, "group", a.groupNames)
 	return cmd
 }
@@ -73,7 +80,7 @@ func (a *app) switchStart(ctx context.Context, f startFlags, fromGiven, toGiven 
 	switch {
 	case f.group == "":
 		return usage("--group is empty")
-	case f.reason == "":
+	case f.reason == "" && !f.dryRun:
 		return usage("--reason is empty: say why, it is kept")
 	case !toGiven && !f.failover:
 		return usage("--to is missing: the index of the new primary; only with --failover may the keepers choose")
@@ -88,6 +95,10 @@ func (a *app) switchStart(ctx context.Context, f startFlags, fromGiven, toGiven 
 	}
 	if !toGiven {
 		request.ToIndex = api.AnyIndex
+	}
+	if f.dryRun {
+		request.Reason = cmp.Or(f.reason, "dry run")
+		return a.switchDryRun(ctx, request)
 	}
 	var started api.SwitchStarted
 	if err := a.write(ctx, 0, api.SwitchStart, request, &started); err != nil {

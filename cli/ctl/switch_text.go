@@ -24,6 +24,8 @@ func stateCell(s *api.Switch) cell {
 		return cell{s.State, plain}
 	case s.State == stateDone:
 		return cell{s.State, good}
+	case s.State == stateSuperseded:
+		return cell{s.State, plain}
 	}
 	return cell{s.State, bad}
 }
@@ -47,6 +49,8 @@ func verdict(s *api.Switch) string {
 		return fmt.Sprintf("Done: the primary of %s moved from %s to %s in %s; writes were held for %s.", s.HostGroup, from, to, millis(s.TotalMS), millis(s.BlackoutMS))
 	case s.State == stateDone:
 		return fmt.Sprintf("Done: the primary of %s moved from %s to %s in %s.", s.HostGroup, from, to, millis(s.TotalMS))
+	case s.State == stateSuperseded:
+		return fmt.Sprintf("Superseded: the primary of %s was given to %s, but that was lost before it took writes; %s.", s.HostGroup, to, strings.TrimSuffix(s.Error, "."))
 	}
 	return fmt.Sprintf("Not done (%s): %s. The primary of %s did not move by this switch: it was %s.", s.State, strings.TrimSuffix(why(s), "."), s.HostGroup, from)
 }
@@ -66,6 +70,7 @@ func switchText(t *text, s *api.Switch) {
 		style = stateCell(s).style
 	}
 	t.Marked(style, "%s", verdict(s))
+	storyText(t, s)
 	t.Line("")
 	blackout := ""
 	if s.BlackoutMS > 0 {
@@ -85,11 +90,11 @@ func switchText(t *text, s *api.Switch) {
 		"from", place(s.FromIndex, s.From), "to", place(s.ToIndex, s.To),
 		"generation", fmt.Sprint(s.Generation), "supersedes", s.Supersedes, "policy", s.Policy, "state", s.State,
 		"old primary", fenced, "may be lost", s.MayBeLost,
-		"took", millis(s.TotalMS), "blackout", blackout)
+		"took", millis(s.TotalMS), "blackout", blackout, "acknowledged", ackText(s))
 	t.Title("STEPS (UTC)")
-	stepTable(t, s.Steps)
+	stepTable(t, s)
 	if len(s.Checks) > 0 {
-		t.Title("CHECKS")
+		t.Title(checksTitle(s.Checks))
 		checkTable(t, s.Checks)
 	}
 	if s.VoteRule != "" || len(s.Votes) > 0 {
@@ -123,6 +128,10 @@ func switchText(t *text, s *api.Switch) {
 		t.Title("WHERE THE OLD PRIMARY STOPPED")
 		binlogText(t, s.Position)
 	}
+	if len(s.Hooks) > 0 {
+		t.Title("HOOKS")
+		hookTable(t, s.Hooks)
+	}
 }
 
 // took is how long a step took; the one that is on has not yet.
@@ -133,12 +142,12 @@ func took(ms float64) string {
 	return millis(ms)
 }
 
-func stepTable(t *text, steps []api.SwitchStep) {
-	rows := make([][]any, 0, len(steps))
-	for _, step := range steps {
-		rows = append(rows, []any{clock(step.Time), step.State, took(step.TookMS), step.Term, step.Note})
+func stepTable(t *text, s *api.Switch) {
+	rows := make([][]any, 0, len(s.Steps))
+	for i, step := range s.Steps {
+		rows = append(rows, []any{clock(step.Time), step.State, took(step.TookMS), heldCell(s.Steps, i, s.Supersedes), step.Term, step.Note})
 	}
-	t.Table([]string{"TIME", "STEP", "TOOK", "TERM", "OUTCOME"}, rows)
+	t.Table([]string{"TIME", "STEP", "TOOK", "WRITES", "TERM", "OUTCOME"}, rows)
 }
 
 func checkTable(t *text, checks []api.Check) {

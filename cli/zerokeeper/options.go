@@ -10,6 +10,7 @@ import (
 	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cli/daemon/settings"
 	"github.com/zerokeeper/zero/cluster"
+	"github.com/zerokeeper/zero/cluster/keeper/hook"
 	"github.com/zerokeeper/zero/transport/lease"
 )
 
@@ -31,6 +32,9 @@ type options struct {
 
 	diskTimeout time.Duration
 	diskReserve size
+
+	hooksFile string
+	hooks     []hook.Spec // of that file
 
 	end verdict
 }
@@ -68,6 +72,7 @@ func (o *options) app() daemon.App {
 			{Name: "lost-after", Value: &o.lostAfter, Arg: "duration", Usage: "silence after which a proxy or agent is lost; the same on each keeper"},
 			{Name: "remove-after", Value: &o.removeAfter, Arg: "duration", Usage: "silence after which one that is lost, or not up yet, is taken off the list; the same on each keeper"},
 			{Name: "session-idle", Value: &o.sessionIdle, Arg: "duration", Usage: "how long the answers of a client that went silent are remembered; the same on each keeper"},
+			{Name: "hooks", Value: &o.hooksFile, Arg: "path", Usage: "YAML file with the programs and webhooks that are told of switches while this keeper leads; the same on each keeper, writable by its owner alone"},
 			{Name: "dev", Value: &o.dev, Usage: "one keeper in memory: everything is lost when it stops; literal passwords are accepted"},
 		},
 		Validate: o.validate,
@@ -105,6 +110,9 @@ func (o *options) validate() error {
 	}
 	if err := lease.For(o.lease).Validate(); err != nil {
 		return fmt.Errorf("--lease: %w", err)
+	}
+	if o.hooks, err = loadHooks(o.hooksFile, o.dev); err != nil {
+		return fmt.Errorf("--hooks: %w", err)
 	}
 	switch {
 	case o.lostAfter < 3*lease.For(o.lease).Beat || o.removeAfter < o.lostAfter:

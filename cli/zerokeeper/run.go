@@ -73,7 +73,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	}
 	k, err := keeper.New(keeper.Config{
 		Store: node, Group: node, Leadership: node, Peer: peers, Logger: env.Log.Named("keeper"), Version: daemon.Version, Dev: o.dev,
-		Lease: o.lease, LostAfter: o.lostAfter, RemoveAfter: o.removeAfter, SessionIdle: o.sessionIdle,
+		Lease: o.lease, LostAfter: o.lostAfter, RemoveAfter: o.removeAfter, SessionIdle: o.sessionIdle, Hooks: o.hooks,
 	})
 	if err != nil {
 		return errors.Join(err, node.Close(ctx))

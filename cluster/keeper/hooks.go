@@ -361,8 +361,8 @@ func (d *driver) mayBegin(ctx context.Context, s *fsm.Switch) error {
 	return nil
 }
 
-// validateHooks refuses hooks that cannot work.
-func validateHooks(specs []hook.Spec) error {
+// ValidateHooks refuses hooks that cannot work.
+func ValidateHooks(specs []hook.Spec) error {
 	if len(specs) > hook.MaxHooks {
 		return fmt.Errorf("%d hooks: at most %d", len(specs), hook.MaxHooks)
 	}

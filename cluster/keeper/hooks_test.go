@@ -252,7 +252,7 @@ func TestHooksThatCannotWork(t *testing.T) {
 	for name, specs := range map[string][]hook.Spec{
 		"twice": {one, one}, "too many": slices.Repeat([]hook.Spec{one}, hook.MaxHooks+1), "no event": {{Name: "a", Program: []string{"/bin/true"}}},
 	} {
-		if err := validateHooks(specs); err == nil {
+		if err := ValidateHooks(specs); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

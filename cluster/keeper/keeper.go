@@ -113,7 +113,7 @@ func (c Config) Validate() error {
 	case c.LostAfter < 3*c.HeartbeatInterval || c.RemoveAfter < c.LostAfter:
 		return fmt.Errorf("keeper config: lost after %s, removed after %s: want at least three heartbeats of %s, and the second not below the first", c.LostAfter, c.RemoveAfter, c.HeartbeatInterval)
 	}
-	if err := validateHooks(c.Hooks); err != nil {
+	if err := ValidateHooks(c.Hooks); err != nil {
 		return fmt.Errorf("keeper config: %w", err)
 	}
 	if err := lease.For(c.Lease).Validate(); err != nil {

@@ -59,11 +59,12 @@ type refusals struct {
 }
 
 // note keeps a refusal. What is not one, but an outcome that is not known or a
-// keeper that does not lead, is not kept.
+// keeper that does not lead, is not kept; nor that a switch is open already, which
+// every proxy hears that saw the same.
 func (r *refusals) note(state *fsm.State, at time.Time, request *fsm.RequestSwitch, err error) {
 	code, msg := api.CodeOf(err)
 	switch code {
-	case api.NotLeader, api.NoLeader, api.NotReady, api.OutcomeUnknown, api.Deadline, api.Cancelled, api.Busy, api.SessionGone:
+	case api.SwitchInProgress, api.NotLeader, api.NoLeader, api.NotReady, api.OutcomeUnknown, api.Deadline, api.Cancelled, api.Busy, api.SessionGone:
 		return
 	}
 	if state.Group(request.Group) == nil {

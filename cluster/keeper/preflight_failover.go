@@ -27,6 +27,7 @@ func (d *driver) examineFailover(ctx context.Context, s *fsm.Switch) []fsm.Check
 		d.checkReachable(state, s),
 		identityCheck("candidate identity", d.candidate(s), state),
 		d.checkMember(s),
+		checkDistinct(state, s),
 		d.checkReplicas(s),
 		d.checkDegraded(s),
 		d.checkLoad(ctx, s),

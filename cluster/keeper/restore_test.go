@@ -11,8 +11,8 @@ import (
 	"github.com/zerokeeper/zero/transport/api"
 )
 
-// brisk lets leases run out soon.
-var brisk = tuning{config: func(c *Config) {
+// shortLived lets leases run out soon.
+var shortLived = tuning{config: func(c *Config) {
 	c.Lease, c.HeartbeatInterval = 1500*time.Millisecond, 40*time.Millisecond
 }}
 
@@ -60,7 +60,7 @@ func (f *fleet) problem(text string) {
 // 5. Nobody is granted anything before all agents have answered and W has passed;
 // then db1 is, with a stamp above every one that was seen (R25).
 func TestRestoredKeeperAsks(t *testing.T) {
-	f := world(t, 1, plainDocument, brisk)
+	f := world(t, 1, plainDocument, shortLived)
 	began := time.Now()
 	f.raise(1)
 	f.agents[0].remembers(5, 0, db0)
@@ -97,7 +97,7 @@ func TestRestoredKeeperAsks(t *testing.T) {
 // TestWaitsAfterAFreeze: also when all have answered at once, leases of before must
 // be over (R2), and what counts was said after that.
 func TestWaitsAfterAFreeze(t *testing.T) {
-	f := world(t, 1, plainDocument, brisk)
+	f := world(t, 1, plainDocument, shortLived)
 	for _, a := range f.agents {
 		a.remembers(0, 0, db0)
 	}
@@ -124,7 +124,7 @@ func TestHigherStampFreezes(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := world(t, 1, plainDocument, brisk)
+			f := world(t, 1, plainDocument, shortLived)
 			entered, release := f.proxies[0].block(api.StopWritingProxyDatasource)
 			defer release()
 			id := f.startSwitch(1)
@@ -154,7 +154,7 @@ func TestHigherStampFreezes(t *testing.T) {
 // TestOperatorThaws: where an agent will not come back an operator decides, told
 // what that means.
 func TestOperatorThaws(t *testing.T) {
-	f := world(t, 1, plainDocument, brisk)
+	f := world(t, 1, plainDocument, shortLived)
 	f.raise(1)
 	f.agents[0].remembers(3, 0, db0)
 	f.agents[1].remembers(5, 5, db1)
@@ -187,7 +187,7 @@ func TestOperatorThaws(t *testing.T) {
 // TestBadInputStamps: what an agent says of stamps is harmless when it cannot be, and
 // said.
 func TestBadInputStamps(t *testing.T) {
-	f := world(t, 1, plainDocument, brisk)
+	f := world(t, 1, plainDocument, shortLived)
 	for _, stamp := range []api.Stamp{{Generation: 1 << 60}, {Epoch: 1 << 60}, {Generation: 2, Step: 200}} {
 		f.agents[2].set(func(a *actor) {
 			a.says = func(b *api.AgentHeartbeatRequest) { b.HostGroup, b.Stamp = "orders", stamp }

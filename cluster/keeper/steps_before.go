@@ -21,7 +21,7 @@ func (d *driver) preflight(ctx context.Context, s *fsm.Switch) outcome {
 		return d.preflighted(d.examineFailover(ctx, s))
 	}
 	d.gather(ctx, s)
-	checks := []fsm.Check{d.checkProxies(s)}
+	checks := []fsm.Check{d.checkProxies(s), checkDistinct(d.cfg.Store.State(), s)}
 	from, candidate := d.source(s), d.candidate(s)
 	checks = append(checks, identityCheck("primary identity", from, d.cfg.Store.State()), identityCheck("candidate identity", candidate, d.cfg.Store.State()), d.checkMember(s))
 	servers, err := d.examineServers(ctx, s, from)

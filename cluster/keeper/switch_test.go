@@ -213,7 +213,7 @@ func wantRecord(t *testing.T, s api.Switch, by string) {
 			t.Errorf("check %+v", c)
 		}
 	}
-	if got := strings.Join(rules, ", "); got != "every proxy is up, primary identity, candidate identity, the candidate is a recorded replica, candidate log_bin, primary log_bin, candidate load, candidate binlog delay" {
+	if got := strings.Join(rules, ", "); got != "every proxy is up, every datasource is a server of its own, primary identity, candidate identity, the candidate is a recorded replica, candidate log_bin, primary log_bin, candidate load, candidate binlog delay" {
 		t.Errorf("rules %s", got)
 	}
 }

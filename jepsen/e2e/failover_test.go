@@ -34,7 +34,7 @@ const perProxy = 6
 // orders anything.
 func TestFailover(t *testing.T) {
 	ctx := limit(t, 3*time.Minute)
-	s := newScene(t, ctx, stage.Config{Switch: []string{"  auto_failover: true", "  policy: lossless"}})
+	s := newScene(t, ctx, stage.Config{Switch: []string{"  auto_failover: true", "  policy: lossless", "  auto_ack_after: 0"}})
 	s.play(t, ctx, []act{
 		{"primary killed", s.primaryKilled},
 		{"primary's host lost", s.hostLost},
