@@ -150,8 +150,11 @@ func (a *Agent) remembered() memory {
 // remember replaces the memory, on the disk first. When that fails, the memory
 // is what it was: nothing was promised. The turn is held.
 func (a *Agent) remember(m memory) error {
-	if m.Role != a.notes.Role {
-		if err := writeServerConf(a.cfg.ServerConf, m.Role); err != nil {
+	if m.Role == rolePrimary {
+		m.Lent = 0
+	}
+	if m.Role != a.notes.Role || m.lost() != a.notes.lost() {
+		if err := writeServerConf(a.cfg.ServerConf, m.lost()); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,12 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 		return api.AgentState{}, err
 	}
 	defer o.release()
+	if o.Role != roleNotPrimary && !body.Kill {
+		o.Lent = o.Stamp.Generation
+	}
+	if body.Kill {
+		o.Lent = 0
+	}
 	o.Role = roleNotPrimary
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err

@@ -194,7 +194,7 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 	case mine && grant.Open:
 		m.Role, m.ReplicaSet = rolePrimary, strings.Join(grant.ReplicaSet, ",")
 	case !mine:
-		m.Role = roleNotPrimary
+		m.Role, m.Lent = roleNotPrimary, 0
 	}
 	a.mu.Lock()
 	m.ServerID, m.DataDir = cmp.Or(a.identity, m.ServerID), cmp.Or(a.state.DataDir, m.DataDir)

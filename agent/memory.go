@@ -34,6 +34,9 @@ type memory struct {
 	ReplicaSet string `json:"replicaSet,omitempty"` // of the newest grant as primary, addresses with commas
 	ServerID   string `json:"serverId,omitempty"`   // of the server, for orders while it is dead
 	DataDir    string `json:"dataDir,omitempty"`    // its data directory
+	// Lent is the generation of a planned switch that took the role away and may give
+	// it back: until its commit is heard of, or the role is had again.
+	Lent       uint64 `json:"lent,omitempty"`
 	Primary    string `json:"primary,omitempty"`    // whom the commit made the primary (R25)
 }
 

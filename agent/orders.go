@@ -148,7 +148,7 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	defer o.release()
-	o.Role, o.Committed, o.Primary, o.Stopped = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0
+	o.Role, o.Committed, o.Primary, o.Stopped, o.Lent = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0, 0
 	if err := a.remember(o.memory); err != nil {
 		return api.AgentState{}, err
 	}
