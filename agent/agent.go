@@ -52,6 +52,8 @@ type Agent struct {
 	pid      int               // of the server's process, 0: not known
 	dead     bool              // the process is gone
 	wasDead  bool              // and nothing was seen of it since
+	mute     muteness          // since when it answers nothing
+	bypassAt time.Time         // when the accounts were looked at
 	heardOf  hearing           // when the server last heard of its source
 	grants   []api.Grant       // of the last answer
 	interval time.Duration     // between heartbeats

@@ -36,6 +36,12 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 		return a.fencedDead(o)
 	}
 	_, count, _ := a.lease.overdue()
+	if body.Kill && a.hangs() {
+		if err := a.kill(o.ctx, "it has to be fenced for a failover, and hangs"); err != nil {
+			return api.AgentState{}, o.failed(err)
+		}
+		return a.fencedDead(o)
+	}
 	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: a.fenceBound(body)})
 	if err != nil && a.checkDead(o.ctx) {
 		return a.fencedDead(o)

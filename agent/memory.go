@@ -36,8 +36,8 @@ type memory struct {
 	DataDir    string `json:"dataDir,omitempty"`    // its data directory
 	// Lent is the generation of a planned switch that took the role away and may give
 	// it back: until its commit is heard of, or the role is had again.
-	Lent       uint64 `json:"lent,omitempty"`
-	Primary    string `json:"primary,omitempty"`    // whom the commit made the primary (R25)
+	Lent    uint64 `json:"lent,omitempty"`
+	Primary string `json:"primary,omitempty"` // whom the commit made the primary (R25)
 }
 
 // in is the memory for a host group. Generations are a group's own: those of

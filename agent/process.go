@@ -17,6 +17,8 @@ const (
 	warnStart   = "start"
 	warnLease   = "lease"
 	warnErrants = "errant"
+	warnBypass  = "bypass"
+	warnHung    = "hung"
 )
 
 // deadLook is the pause between looks for a dead server that comes back.

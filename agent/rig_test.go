@@ -40,6 +40,8 @@ type database struct {
 	calls []string
 	gone  chan struct{} // of its process; nil: it cannot be found
 	dead  bool
+
+	bypass []string
 }
 
 // replica is a healthy replica of the primary.
@@ -208,6 +210,15 @@ func (d *database) Attach(context.Context, string) (mysql.Process, error) {
 		return mysql.Process{}, mysql.ErrNoProcess
 	}
 	return mysql.Process{PID: 42, Gone: d.gone}, nil
+}
+
+func (d *database) Greets(ctx context.Context) error { return d.begin(ctx, "Greets") }
+
+func (d *database) Bypass(ctx context.Context) ([]string, error) {
+	err := d.begin(ctx, "Bypass")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bypass, err
 }
 
 func (d *database) Kill(ctx context.Context, _ string) error {

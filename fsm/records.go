@@ -103,6 +103,7 @@ type Settings struct {
 	Probes          int      // that fail in a row before the primary counts as gone
 	Prefer          []string // addresses, the best candidate first
 	Never           []string // addresses that never become the primary by themselves
+	HungAfter       int64    // for which a primary may hang before it counts as gone; 0: it never does
 }
 
 // Switch is the record of one switch.

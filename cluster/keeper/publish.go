@@ -177,6 +177,7 @@ func settings(parsed *conf.Config, g *conf.HostGroup) fsm.Settings {
 		Cooldown: int64(s.Frequency), DrainTimeout: int64(s.DrainTimeout), FenceTimeout: int64(s.FenceTimeout),
 		PushWhenFail: parsed.PushWhenFail,
 		AutoFailover: s.AutoFailover, Policy: s.Policy, Probes: s.PingCount, Prefer: commaList(s.Prefer), Never: commaList(s.Never),
+		HungAfter: int64(s.HungAfter),
 	}
 }
 

@@ -54,6 +54,7 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 		Name: g.Name, Cluster: g.Cluster, Writable: g.Writable, Primary: g.Datasources[g.Writable], Datasources: []api.GroupMember{},
 		Stamp: stampOf(state, g), Committed: g.Committed, OpenSwitch: g.OpenSwitch, LastSwitch: g.LastSwitch,
 	}
+	view.HungAfterMS = time.Duration(g.Settings.HungAfter).Milliseconds()
 	view.Frozen, view.Thawed = g.Frozen, g.Thawed
 	var known []witness
 	if g.IsFrozen() && k.term.Load() != 0 {

@@ -83,6 +83,11 @@ var schema = []Key{
 	boolean("switch.auto_failover", "false", "Let proxies and the keepers' detector replace a primary that is gone. Without it an operator does."),
 	text("switch.policy", PolicyLossless, PolicyLossless+" or "+PolicyAvailable, "What a failover may lose: nothing (it is refused when an acknowledged write might be missing), or what the best replica that is left does not have (recorded)."),
 	text("switch.prefer", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary in a failover rather than others that are as far, the best first."),
+	{
+		Path: "switch.hung_after", Kind: KindDuration, Default: "10s", Range: "0 (never), or " + durationRange(minHung, maxHung),
+		Doc:    "How long a primary may hang (it runs, but answers neither its agent nor any proxy, and no replica hears it) before it is killed and replaced. For auto_failover.",
+		preset: int64(10 * time.Second), lowest: 0, highest: int64(maxHung),
+	},
 	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
 
 	{Path: "host_groups", Kind: KindList, Default: "required", Range: fmt.Sprintf("1 to %d host groups", MaxHostGroups), Doc: "The host groups."},

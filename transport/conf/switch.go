@@ -43,6 +43,8 @@ type Switch struct {
 	AutoFailover  bool
 	Policy        string
 	Prefer, Never string
+	// HungAfter is how long a primary may hang before it counts as gone; 0: never.
+	HungAfter time.Duration
 }
 
 // Policies of a failover: what it may lose.
@@ -67,9 +69,16 @@ type switchValues struct {
 	autoFailover  optional[bool]
 	policy        optional[string]
 	prefer, never optional[string]
+	hungAfter     optional[time.Duration]
 }
 
 const maxLoad = 10000
+
+// Bounds of hung_after. Below the least a server that is only slow would be killed.
+const (
+	minHung = 5 * time.Second
+	maxHung = time.Hour
+)
 
 func readSwitch(m *mapping) switchValues {
 	return switchValues{
@@ -92,6 +101,7 @@ func readSwitch(m *mapping) switchValues {
 		policy:           readPolicy(m),
 		prefer:           readServers(m, "prefer"),
 		never:            readServers(m, "never"),
+		hungAfter:        readHungAfter(m),
 	}
 }
 
@@ -102,6 +112,15 @@ func readSafeLoad(m *mapping) optional[float64] {
 		return optional[float64]{}
 	}
 	return load
+}
+
+func readHungAfter(m *mapping) optional[time.Duration] {
+	after := m.duration("hung_after")
+	if after.set && after.value > 0 && after.value < minHung {
+		m.fail("hung_after", "is %s; must be %s", formatDuration(after.value), m.key("hung_after").Range)
+		return optional[time.Duration]{}
+	}
+	return after
 }
 
 func readPolicy(m *mapping) optional[string] {
@@ -157,6 +176,7 @@ func (v switchValues) over(base switchValues) switchValues {
 		policy:           v.policy.over(base.policy),
 		prefer:           v.prefer.over(base.prefer),
 		never:            v.never.over(base.never),
+		hungAfter:        v.hungAfter.over(base.hungAfter),
 	}
 }
 
@@ -182,6 +202,7 @@ func (v switchValues) resolve() Switch {
 		Policy:           v.policy.or(PolicyLossless),
 		Prefer:           v.prefer.or(""),
 		Never:            v.never.or(""),
+		HungAfter:        v.hungAfter.or(presetTime("switch.hung_after")),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s
