@@ -135,7 +135,7 @@ func (a *Agent) outside(o *order) (api.AgentState, error) {
 	}
 	a.log.Info("receives nothing: it does not replicate", "stamp", o.Stamp, "executed", binlog.GTIDBinlogState)
 	answer := a.answer(s, &binlog)
-	answer.Outside = true
+	answer.Outside, answer.Received = true, ""
 	return answer, nil
 }
 
