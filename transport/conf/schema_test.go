@@ -39,7 +39,7 @@ var sample = map[string]string{
 	"switch.policy":                         "available",
 	"switch.prefer":                         "10.0.0.1:3306",
 	"switch.never":                          "10.0.0.1:3306, 10.0.0.2:3306",
-	"switch.hung_after":                      "1m",
+	"switch.hung_after":                     "1m",
 	"host_groups[].name":                    "g2",
 	"host_groups[].write":                   "10.0.0.9:3306,10.0.0.8:3306",
 	"host_groups[].read":                    "10.0.0.7:3306@3",
