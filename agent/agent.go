@@ -57,6 +57,8 @@ type Agent struct {
 	pid      int               // of the server's process, 0: not known
 	dead     bool              // the process is gone
 	wasDead  bool              // and nothing was seen of it since
+	mute     muteness          // since when it answers nothing
+	bypassAt time.Time         // when the accounts were looked at
 	heardOf  hearing           // when the server last heard of its source
 	lag      int64             // behind its source, ms, as last known; -1: never
 	grants   []api.Grant       // of the last answer
@@ -167,16 +169,18 @@ func (a *Agent) remembered() memory {
 // remember replaces the memory, on the disk first. When that fails, the memory
 // is what it was: nothing was promised. The turn is held.
 func (a *Agent) remember(m memory) error {
-	if m.Role != rolePrimary {
+	if m.Role == rolePrimary {
+		m.Lent = 0
+	} else {
 		m.ReplicaSet, m.ReplicaVersion = "", 0 // R17: another reign has another set
 	}
 	// Both at once, for their syncs: clients may wait. A server that is started in
 	// between by a crash of the host finds what its role before asked for; nothing was
 	// answered then.
 	var conf chan error
-	if m.Role != a.notes.Role {
+	if m.Role != a.notes.Role || m.lost() != a.notes.lost() {
 		conf = make(chan error, 1)
-		go func() { conf <- writeServerConf(a.cfg.ServerConf, m.Role) }()
+		go func() { conf <- writeServerConf(a.cfg.ServerConf, m.lost()) }()
 	}
 	err := a.notes.write(m)
 	if conf != nil {

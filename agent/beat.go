@@ -49,6 +49,10 @@ func (a *Agent) watch(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			a.checkDead(ctx)
 		}
+		a.listen(ctx, err)
+		if err == nil {
+			a.reportBypass(ctx)
+		}
 		if ctx.Err() == nil && !a.isDead() {
 			a.attach(ctx, state, err == nil)
 		}
@@ -173,6 +177,7 @@ func (a *Agent) heartbeat(seq uint64) api.AgentHeartbeatRequest {
 		Address: a.db.Address(), SystemInfo: info, Seq: seq, Incarnation: a.incarnation, Version: a.cfg.Version, Listen: a.cfg.Listen,
 		ServerID: s.Identity, ReadOnly: s.ReadOnly, Role: roleOf(s), Stamp: m.Stamp, HostGroup: m.HostGroup, Alarm: a.alarms(), Unfit: a.unfitness(),
 		Dead: a.dead, HeardMS: -1, LagMS: -1, Zone: a.cfg.Zone, Applied: s.GTIDSlavePos,
+		HungMS:    a.hungFor().Milliseconds(),
 		Committed: m.Committed, Primary: m.Primary,
 		SemiSync: a.semiSyncNow(), Position: s.GTIDBinlogPos,
 	}

@@ -37,6 +37,10 @@ type Database interface {
 	Attach(ctx context.Context, dataDir string) (mysql.Process, error)
 	Kill(ctx context.Context, dataDir string) error
 	Dead(ctx context.Context, dataDir string) bool
+	// Greets fails when the server does not even greet a new connection.
+	Greets(ctx context.Context) error
+	// Bypass names the accounts that read_only does not stop, but for the administrators.
+	Bypass(ctx context.Context) ([]string, error)
 }
 
 // Link is the way to the keepers' leader (package transport's Client).

@@ -21,6 +21,12 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 		return api.AgentState{}, err
 	}
 	defer o.release()
+	if o.Role != roleNotPrimary && !body.Kill {
+		o.Lent = o.Stamp.Generation
+	}
+	if body.Kill {
+		o.Lent = 0
+	}
 	o.Role = roleNotPrimary
 	a.lease.shut()
 	permit, remembered := a.rememberMeanwhile(o.memory)
@@ -32,6 +38,15 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 		return a.fencedDead(o)
 	}
 	_, count, _ := a.lease.overdue()
+	if body.Kill && a.hangs() {
+		if err := permit.durable(o.ctx); err != nil {
+			return api.AgentState{}, err
+		}
+		if err := a.kill(o.ctx, "it has to be fenced for a failover, and hangs"); err != nil {
+			return api.AgentState{}, o.failed(err)
+		}
+		return a.fencedDead(o)
+	}
 	result, err := a.db.Fence(o.ctx, mysql.FenceOptions{Bound: a.fenceBound(body), Ready: permit.durable})
 	if notDurable := permit.durable(o.ctx); notDurable != nil {
 		return api.AgentState{}, notDurable
@@ -128,7 +143,7 @@ func (a *Agent) outside(o *order) (api.AgentState, error) {
 	}
 	a.log.Info("receives nothing: it does not replicate", "stamp", o.Stamp, "executed", binlog.GTIDBinlogState)
 	answer := a.answer(s, &binlog)
-	answer.Outside = true
+	answer.Outside, answer.Received = true, ""
 	return answer, nil
 }
 

@@ -197,7 +197,7 @@ func (a *Agent) adopt(ctx context.Context, grant api.Grant) (m memory, ok bool, 
 		m.Role = rolePrimary
 		a.takeSet(&m, grant.ReplicaSet, grant.ReplicaVersion)
 	case !mine:
-		m.Role, m.Acks = roleNotPrimary, m.Acks || grant.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
+		m.Role, m.Lent, m.Acks = roleNotPrimary, 0, m.Acks || grant.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
 	}
 	a.mu.Lock()
 	m.ServerID, m.DataDir = cmp.Or(a.identity, m.ServerID), cmp.Or(a.state.DataDir, m.DataDir)

@@ -152,7 +152,7 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	defer o.release()
-	o.Role, o.Committed, o.Primary, o.Stopped = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0
+	o.Role, o.Committed, o.Primary, o.Stopped, o.Lent = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0, 0
 	o.Acks = o.Acks || body.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
 	source.Async = !body.Acknowledge
 	if err := a.remember(o.memory); err != nil {

@@ -20,6 +20,8 @@ const (
 
 	warnUnacked  = "unacknowledged" // commits wait for an acknowledgement
 	warnUnsynced = "unsynced"       // they do not, and should
+	warnBypass   = "bypass"
+	warnHung     = "hung"
 )
 
 // deadLook is the pause between looks for a dead server that comes back.

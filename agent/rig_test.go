@@ -41,6 +41,8 @@ type database struct {
 	calls []string
 	gone  chan struct{} // of its process; nil: it cannot be found
 	dead  bool
+
+	bypass []string
 }
 
 // replica is a healthy replica of the primary.
@@ -239,6 +241,15 @@ func (d *database) Attach(context.Context, string) (mysql.Process, error) {
 	return mysql.Process{PID: 42, Gone: d.gone}, nil
 }
 
+func (d *database) Greets(ctx context.Context) error { return d.begin(ctx, "Greets") }
+
+func (d *database) Bypass(ctx context.Context) ([]string, error) {
+	err := d.begin(ctx, "Bypass")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bypass, err
+}
+
 func (d *database) Kill(ctx context.Context, _ string) error {
 	if err := d.begin(ctx, "Kill"); err != nil {
 		return err
@@ -427,7 +438,7 @@ func (r *rig) did(want ...string) {
 	r.t.Helper()
 	r.db.mu.Lock()
 	defer r.db.mu.Unlock()
-	got := slices.DeleteFunc(slices.Clone(r.db.calls), func(c string) bool { return c == "State" })
+	got := slices.DeleteFunc(slices.Clone(r.db.calls), func(c string) bool { return c == "State" || c == "Greets" || c == "Bypass" })
 	if !slices.Equal(got, want) {
 		r.t.Errorf("the server was told %q, want %q", got, want)
 	}

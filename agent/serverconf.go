@@ -16,14 +16,21 @@ const (
 	confPrimary = confHead
 )
 
+// lost reports whether the role of the primary is lost for good. That of a planned
+// switch that has not committed is not: when it is rolled back, this server is the
+// primary again, and one that was started meanwhile must have kept what it had. A
+// failover's fence counts at once: its server is dead or going to be, and what its
+// supervisor starts must find the file.
+func (m memory) lost() bool { return m.Role == roleNotPrimary && m.Lent == 0 }
+
 // writeServerConf makes the file say what the role asks for, before the role is
 // remembered. A role that is not known is treated as the primary's.
-func writeServerConf(path, role string) error {
+func writeServerConf(path string, lost bool) error {
 	if path == "" {
 		return nil
 	}
 	text := confPrimary
-	if role == roleNotPrimary {
+	if lost {
 		text = confReplica
 	}
 	if err := durable.Write(path, []byte(text), 0o644); err != nil { // the server's user reads it

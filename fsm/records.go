@@ -113,6 +113,7 @@ type Settings struct {
 	AckAfter        int64    // after which a failover by itself counts as acknowledged; 0: none is waited for
 	SafeLag         int64    // a candidate that is further behind is passed over; 0: not looked at
 	Failsafe        bool     // agents may keep the primary writable without keepers (R18)
+	HungAfter       int64    // for which a primary may hang before it counts as gone; 0: it never does
 }
 
 // Switch is the record of one switch.

@@ -22,6 +22,7 @@ type InitParams struct {
 	ManageEvents bool   // grant SUPER for the event scheduler
 	SemiSync     bool   // show the settings of semi-sync
 	ServerID     uint32 // 0: shown as a choice to make
+	ServerConf   string // the file of --server-conf, empty: shown as a choice to make
 	ReportHost   string // host that others know the server by
 	ReportPort   uint16 // 0: 3306
 }
@@ -99,6 +100,9 @@ func (p InitParams) validate() error {
 	if len(p.AgentHosts) == 0 {
 		errs = append(errs, errors.New("agent host: missing"))
 	}
+	if strings.ContainsAny(p.ServerConf, "\r\n") {
+		errs = append(errs, fmt.Errorf("server conf %q: a path in one line is wanted", clip(p.ServerConf)))
+	}
 	if p.ReportHost != "" {
 		name("report host", p.ReportHost, hostPattern)
 	}
@@ -171,5 +175,10 @@ func (p InitParams) settings() string {
 	if p.ManageEvents {
 		lines = append(lines, "event_scheduler = OFF          # the agent turns it on where the primary is")
 	}
+	file := p.ServerConf
+	if file == "" {
+		file = "<the file of zeroagent --server-conf>"
+	}
+	lines = append(lines, "# At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.", "!include "+file)
 	return "\n-- " + strings.Join(lines, "\n-- ") + "\n"
 }

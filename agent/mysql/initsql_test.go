@@ -16,7 +16,7 @@ func TestInitSQLGolden(t *testing.T) {
 		{"plain", InitParams{AgentUser: "zero_agent", AgentPassword: "a", ReplicationUser: "zero_repl", ReplicationPassword: "r"}},
 		{"all", InitParams{AgentUser: "zero_agent", AgentHosts: []string{"localhost"}, AgentPassword: "a",
 			ReplicationUser: "zero_repl", ReplicationHost: "10.0.0.%", ReplicationPassword: "r", ReplicationTLS: true,
-			ManageEvents: true, SemiSync: true, ServerID: 7, ReportHost: "db7", ReportPort: 3307}},
+			ManageEvents: true, SemiSync: true, ServerID: 7, ServerConf: "/etc/mysql/zero.cnf", ReportHost: "db7", ReportPort: 3307}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,6 +54,7 @@ func TestInitSQLRefuses(t *testing.T) {
 		{"quote in a host", func(p *InitParams) { p.AgentHosts = []string{"localhost'"} }},
 		{"no host", func(p *InitParams) { p.AgentHosts = []string{} }},
 		{"newline in the report host", func(p *InitParams) { p.ReportHost = "x\nread_only=0" }},
+		{"newline in the server conf", func(p *InitParams) { p.ServerConf = "/x\nread_only=0" }},
 		{"no password", func(p *InitParams) { p.AgentPassword = "" }},
 		{"a replication password that CHANGE MASTER cannot take", func(p *InitParams) { p.ReplicationPassword = strings.Repeat("x", 97) }},
 	}

@@ -3,6 +3,7 @@ package ctl
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -82,13 +83,21 @@ func groupText(t *text, groups []api.Group) {
 		t.Fields("group", g.Name, "cluster", g.Cluster,
 			"writable", fmt.Sprintf("%d, %s", g.Writable, g.Primary),
 			"stamp", fmt.Sprintf("%s (epoch.generation.step), last committed generation %d", g.Stamp, g.Committed),
-			"open switch", g.OpenSwitch, "last switch", g.LastSwitch, "policy", g.Policy, "failsafe", failsafeText(g))
+			"open switch", g.OpenSwitch, "last switch", g.LastSwitch, "policy", g.Policy, "failsafe", failsafeText(g), "hung after", hungAfter(g))
 		frozenText(t, g)
 		recordText(t, g)
 		t.Line("")
 		datasourceTable(t, groups[i:i+1])
 		groupDetailText(t, &groups[i])
 	}
+}
+
+// hungAfter is how long a group's primary may hang.
+func hungAfter(g api.Group) string {
+	if g.HungAfterMS == 0 {
+		return "never (hung_after: 0)"
+	}
+	return (time.Duration(g.HungAfterMS) * time.Millisecond).String()
 }
 
 // datasourceTable shows the datasources of groups.

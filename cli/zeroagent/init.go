@@ -42,7 +42,7 @@ as comments. Run the SQL on every server of the group as an administrator; it ma
 			sql, err := mysql.InitSQL(mysql.InitParams{
 				AgentUser: o.user, AgentHosts: hosts, AgentPassword: password,
 				ReplicationUser: o.replUser, ReplicationHost: replHost, ReplicationPassword: replication,
-				ManageEvents: o.events, SemiSync: o.semiSync, ServerID: serverID,
+				ManageEvents: o.events, SemiSync: o.semiSync, ServerID: serverID, ServerConf: o.serverConf,
 			})
 			if err != nil {
 				return err

@@ -99,7 +99,8 @@ func (o *options) recoverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "recover", Short: "Mend a group that cannot mend itself (offline, dangerous)", Args: cobra.NoArgs,
 		Long: `recover works on the data directory of a keeper that does not run. It says what it would do, and does it with --yes; raft.db as it
-was is kept beside it. Both ways raise the cluster epoch, so that proxies and agents can tell what was decided before.
+was is kept beside it. Both ways raise the cluster epoch, so that proxies and agents can tell what was decided before,
+and freeze every host group until its agents have said who its primary is.
 
   --skip INDEX  for a group all of whose keepers stop at the same entry of the log: the entry is replaced by one that only
                 raises the epoch. Run it on EVERY keeper of the group, with the same program, before any of them is started.

@@ -18,7 +18,7 @@ type contender struct {
 	excluded string // why it cannot be the primary; empty: it can
 	received string // GTID position
 	applied  string
-	outside  bool // it does not replicate: received is what it has of the old primary's own, empty for nothing
+	outside  bool // it takes no part in the replication: received is what it has of the old primary's own, empty for nothing
 	prefer   int  // place in the list of the preferred, behind its end when it is not
 	zone     string
 	near     bool          // in the zone of the old primary

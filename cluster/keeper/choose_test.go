@@ -102,6 +102,14 @@ func TestEvidence(t *testing.T) {
 		{"a replica hears it", func(e *evidence) { e.hearing = []string{"b:1"} }, false},
 		{"overloaded: probes fail, its agent lives", func(e *evidence) { e.silent = time.Second }, false},
 		{"silent for just a lease", func(e *evidence) { e.silent = 2 * time.Second }, false},
+		{"hung: nobody gets an answer", func(e *evidence) { e.hang() }, true},
+		{"hung, a moment too short", func(e *evidence) { e.hang(); e.hung = 9 * time.Second }, false},
+		{"hung, and a replica hears it", func(e *evidence) { e.hang(); e.hearing = []string{"b:1"} }, false},
+		{"hung, and half the proxies reached it", func(e *evidence) { e.hang(); e.stuck, e.proxies = 1, 2 }, false},
+		{"hung, and nobody probes it", func(e *evidence) { e.hang(); e.stuck, e.failing, e.proxies = 0, 0, 0 }, false},
+		{"hung, for whom that is off", func(e *evidence) { e.hang(); e.patient = 0 }, false},
+		{"hung, and its agent is silent now: it is judged as a lost one", func(e *evidence) { e.hang(); e.silent = 3 * time.Second; e.failing = 0 }, false},
+		{"overloaded: most probes fail, its agent gets answers", func(e *evidence) { e.hang(); e.hung = 0 }, false},
 		{"dead, says its agent", func(e *evidence) { *e = evidence{lease: e.lease, probes: 3, dead: 3, proxies: 3} }, true},
 		{"dead, and a replica still drains its socket", func(e *evidence) { e.silent, e.dead, e.hearing = 0, 3, []string{"b:1"} }, true},
 		{"dead, but it may be a mistake", func(e *evidence) { e.dead = 2 }, false},
@@ -114,6 +122,11 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("%s: gone %v (%s), want %v", test.name, got, why, test.gone)
 		}
 	}
+}
+
+// hang makes the evidence that of a server that hangs.
+func (e *evidence) hang() {
+	e.silent, e.hung, e.patient, e.stuck = 0, 11*time.Second, 10*time.Second, e.proxies
 }
 
 func FuzzParseGTIDs(f *testing.F) {

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type evidence struct {
 	proxies int           // that are up and heard
 	failing int           // of these, whose probes of it failed often enough
 	hearing []string      // replicas that still receive from it
+	hung    time.Duration // for which its server, whose process is there, has answered its agent nothing at all; 0: it answers
+	patient time.Duration // hung_after: for which it may; 0: for ever
+	stuck   int           // proxies whose probes of it failed for that long
 	unused  bool          // it was committed and never opened: no proxy probes it yet
 }
 
@@ -29,6 +33,10 @@ func (e evidence) gone() (bool, string) {
 		return true, fmt.Sprintf("its agent says that mysqld is dead (%d heartbeats in a row)", e.dead)
 	case e.dead > 0:
 		return false, fmt.Sprintf("its agent says that mysqld is dead, in %d of %d heartbeats so far", e.dead, e.probes)
+	case e.silent <= e.lease && e.hangs():
+		return true, fmt.Sprintf("its agent says that mysqld runs, and has answered nothing for %v; the probes of %d of %d proxies fail as long, and no replica hears it", e.hung.Round(time.Millisecond), e.stuck, e.proxies)
+	case e.silent <= e.lease && e.hung > 0:
+		return false, fmt.Sprintf("its agent says that mysqld runs, and has answered nothing for %v (hung_after is %v); %d of %d proxies have not reached it for that long, it is heard by %s", e.hung.Round(time.Millisecond), e.patient, e.stuck, e.proxies, cmp.Or(strings.Join(e.hearing, ", "), "no replica"))
 	case e.silent <= e.lease:
 		return false, fmt.Sprintf("its agent was heard %v ago and does not say that mysqld is dead", e.silent.Round(time.Millisecond))
 	case len(e.hearing) > 0:
@@ -41,11 +49,22 @@ func (e evidence) gone() (bool, string) {
 	return true, fmt.Sprintf("its agent is silent for %v, the probes of %d of %d proxies fail, and no replica hears it", e.silent.Round(time.Millisecond), e.failing, e.proxies)
 }
 
+// hangs reports whether the primary is alive in name only: its process is there, and
+// for hung_after it has answered nothing to its agent, beside it, nor to most
+// proxies, and its replicas hear nothing. Any single answer refutes it: one that is
+// overloaded is slow, and is let be. It is killed before another takes its place.
+func (e evidence) hangs() bool {
+	return e.patient > 0 && e.hung >= e.patient && len(e.hearing) == 0 && e.proxies > 0 && e.stuck*2 > e.proxies
+}
+
 // evidenceOf gathers what was heard of a group's writable datasource.
 func (k *Keeper) evidenceOf(state *fsm.State, g *fsm.HostGroup) evidence {
 	primary := g.Datasources[g.Writable]
-	e := evidence{lease: k.times.Lease, probes: g.Settings.Probes, unused: g.Step == fsm.StepPromoting}
+	e := evidence{lease: k.times.Lease, probes: g.Settings.Probes, unused: g.Step == fsm.StepPromoting, patient: time.Duration(g.Settings.HungAfter)}
 	e.dead, e.silent = k.presence.deadBeats(primary)
+	if beat, _, heard := k.presence.agent(primary); heard {
+		e.hung = time.Duration(max(0, beat.HungMS)) * time.Millisecond
+	}
 	for _, p := range state.Proxies(g.Cluster) {
 		beat, age, heard := k.presence.proxy(proxyKey(p.Cluster, p.ID))
 		if p.Status != fsm.StatusUp || !heard || age > k.times.Lease {
@@ -54,6 +73,9 @@ func (k *Keeper) evidenceOf(state *fsm.State, g *fsm.HostGroup) evidence {
 		e.proxies++
 		if probe, ok := beat.Probes[g.Name]; ok && probe.Address == primary && probe.Failures >= max(g.Settings.Probes, 1) {
 			e.failing++
+			if probe.LastSuccessMS < 0 || time.Duration(probe.LastSuccessMS)*time.Millisecond+age >= e.patient {
+				e.stuck++
+			}
 		}
 	}
 	for _, address := range g.Datasources {

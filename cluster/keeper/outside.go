@@ -7,14 +7,24 @@ import (
 	"github.com/zerokeeper/zero/transport/api"
 )
 
-// outside is what a server that does not replicate means for a failover (R19): an old
-// primary that is errant and waits for a rebuild, say. It has stopped to receive,
-// for its agent keeps it so, and there is no relay log: all that it can have of what
-// the old primary acknowledged is in its binary log, under the old primary's
-// server_id. What it wrote itself is errant, and counts for nothing. Without that
-// server_id nothing can be said, and it counts as one that was not reached.
+// isOutside reports whether a server takes no part in the replication of its group:
+// it has no source, or it is errant, and what it would receive from begins with a
+// transaction of its own.
+func isOutside(state api.AgentState) bool {
+	return state.Outside || state.Unfit != "" && state.ServerID != "" && ofServer(receivedOf(state), state.ServerID) != ""
+}
+
+// outside is what such a server means for a failover (R19): an old primary that
+// waits for a rebuild, say. It has stopped to receive, for its agent keeps it so. What
+// it can have of what the old primary acknowledged it has received from others, or it
+// is in its binary log, under the old primary's server_id. What it wrote itself is
+// errant, and counts for nothing. Without that server_id nothing can be said, and it
+// counts as one that was not reached.
 func outside(c contender, s *fsm.Switch, state api.AgentState) contender {
-	c.outside, c.excluded = true, "it does not replicate"
+	c.outside, c.excluded = true, "it is errant"
+	if state.Outside {
+		c.excluded = "it does not replicate"
+	}
 	if state.Unfit != "" {
 		c.excluded += ": " + state.Unfit
 	}
@@ -22,7 +32,16 @@ func outside(c contender, s *fsm.Switch, state api.AgentState) contender {
 		c.stopped, c.received = false, ""
 		return c
 	}
-	c.received = ofServer(state.Binlog.GTIDBinlogState, s.FromServer)
+	var has []string
+	for part := range strings.SplitSeq(receivedOf(state), ",") {
+		if part = strings.TrimSpace(part); part != "" && ofServer(part, state.ServerID) == "" {
+			has = append(has, part)
+		}
+	}
+	if own := ofServer(state.Binlog.GTIDBinlogState, s.FromServer); own != "" {
+		has = append(has, own)
+	}
+	c.received = strings.Join(has, ",")
 	return c
 }
 

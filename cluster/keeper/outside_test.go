@@ -24,6 +24,40 @@ func TestOfServer(t *testing.T) {
 	}
 }
 
+func TestOutside(t *testing.T) {
+	const from = "2"
+	state := func(received, binlog, unfit string) api.AgentState {
+		return api.AgentState{ServerID: "1", Received: received, Unfit: unfit, Binlog: &api.Binlog{GTIDBinlogState: binlog}}
+	}
+	for _, test := range []struct {
+		name    string
+		state   api.AgentState
+		outside bool
+		want    string
+	}{
+		{"a healthy replica", state("0-2-9", "0-2-9", ""), false, ""},
+		{"an old primary that follows, nothing was written since", state("0-1-9", "0-1-9", ""), false, ""},
+		{"errant, and follows nobody", state("0-1-9", "0-1-9,0-2-4", "errant"), true, "0-2-4"},
+		{"errant, another domain came from the primary", state("0-1-9,1-2-7", "0-1-9", "errant"), true, "1-2-7"},
+		{"unfit, but what it received is the primary's", state("0-2-9", "0-2-9", "too old"), false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := isOutside(test.state); got != test.outside {
+				t.Fatalf("outside: %v", got)
+			}
+			if !test.outside {
+				return
+			}
+			if c := outside(contender{stopped: true}, &fsm.Switch{FromServer: from}, test.state); !c.stopped || c.received != test.want || c.excluded == "" {
+				t.Errorf("%+v, want %q", c, test.want)
+			}
+			if c := outside(contender{stopped: true}, &fsm.Switch{}, test.state); c.stopped {
+				t.Errorf("the old primary's server_id is not known, and it counts as reached: %+v", c)
+			}
+		})
+	}
+}
+
 // TestErrantServerDoesNotKeepFailoversOut: a server that waits for a rebuild has
 // nothing of what the lost primary acknowledged; a lossless failover goes on (R19).
 func TestErrantServerDoesNotKeepFailoversOut(t *testing.T) {

@@ -178,7 +178,8 @@ func settings(parsed *conf.Config, g *conf.HostGroup) fsm.Settings {
 		PushWhenFail: parsed.PushWhenFail,
 		AutoFailover: s.AutoFailover, Policy: s.Policy, Probes: s.PingCount, Prefer: commaList(s.Prefer), Never: commaList(s.Never),
 		AckAfter: int64(s.AutoAckAfter), SafeLag: int64(s.SafeLag),
-		Failsafe: s.Failsafe,
+		Failsafe:  s.Failsafe,
+		HungAfter: int64(s.HungAfter),
 	}
 }
 

@@ -182,7 +182,7 @@ func (d *driver) stopReceivingOne(ctx context.Context, s *fsm.Switch, policy, ad
 	}
 	row.Stopped, row.Received = true, receivedOf(state)
 	c.stopped, c.received, c.applied = true, row.Received, appliedOf(state)
-	if state.Outside {
+	if isOutside(state) {
 		c = outside(c, s, state)
 		row.Stopped, row.Received, row.Note = c.stopped, c.received, c.excluded
 		return row, c

@@ -52,7 +52,7 @@ func (k *Keeper) usualKind(group string, byOperator bool) string {
 	if byOperator || g == nil || g.Removed || !g.Settings.AutoFailover {
 		return fsm.KindPlanned
 	}
-	if e := k.evidenceOf(state, g); e.dead == 0 && e.silent <= e.lease {
+	if e := k.evidenceOf(state, g); e.dead == 0 && e.silent <= e.lease && !e.hangs() {
 		return fsm.KindPlanned
 	}
 	return fsm.KindFailover

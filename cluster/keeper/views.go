@@ -60,6 +60,7 @@ func (k *Keeper) viewGroup(state *fsm.State, g *fsm.HostGroup) api.Group {
 	if d := g.Degraded; d.On() {
 		view.Degraded = &api.Degraded{SinceMS: d.Since / int64(time.Millisecond), Why: d.Why, By: d.By, Restoring: d.Restoring}
 	}
+	view.HungAfterMS = time.Duration(g.Settings.HungAfter).Milliseconds()
 	view.Frozen, view.Thawed = g.Frozen, g.Thawed
 	var known []witness
 	if g.IsFrozen() && k.term.Load() != 0 {

@@ -133,8 +133,12 @@ func (s *scene) copyKeepers(t *testing.T, ctx context.Context) string {
 			t.Fatal(err)
 		}
 	}
+	stopped := time.Now()
 	startKeepers(t, ctx, s.Keepers)
-	eventually(t, ctx, settled, "the new leader has heard the agents", func(ctx context.Context) error {
+	eventually(t, ctx, settled, "the new leader has heard the agents, and no lease of before is about to end", func(ctx context.Context) error {
+		if time.Since(stopped) < stage.Lease {
+			return fmt.Errorf("only %v have passed", time.Since(stopped))
+		}
 		for _, d := range s.group(t, ctx).Datasources {
 			if d.Role == "" || d.ReadOnly == (d.Role == "primary") {
 				return fmt.Errorf("%s is %q, read-only %v", d.Address, d.Role, d.ReadOnly)

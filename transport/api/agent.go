@@ -94,6 +94,10 @@ type AgentHeartbeatRequest struct {
 	Applied   string `json:"applied,omitempty"`   // GTID position up to which they are executed
 	LagMS     int64  `json:"lagMs,omitempty"`     // -1 when unknown
 
+	// HungMS: the server's process is there, and for so long has answered nothing at
+	// all, not even a greeting to a new connection; 0: it answers, or is dead.
+	HungMS int64 `json:"hungMs,omitempty"`
+
 	// What it remembers of the group's last commit (R25): its generation, and whom
 	// it made the primary.
 	Committed uint64   `json:"committed,omitempty"`

@@ -125,6 +125,8 @@ type Group struct {
 	OpenSwitch  string        `json:"openSwitch,omitempty"`
 	LastSwitch  string        `json:"lastSwitch,omitempty"`
 
+	HungAfterMS int64 `json:"hungAfterMs,omitempty"` // for which its primary may hang before it is replaced; 0: for ever
+
 	Frozen         string       `json:"frozen,omitempty"` // R25: why nobody may write to it until its primary is known again
 	Waits          []string     `json:"waits,omitempty"`  // what a frozen group waits for, as the leader has it
 	Thawed         string       `json:"thawed,omitempty"` // how it was the last time

@@ -45,7 +45,7 @@ func TestExample(t *testing.T) {
 		NeedVote: true, VoteApproveRatio: 50, NeedLoadCheck: true, SafeLoad: 8, NeedBinlogCheck: true,
 		SafeBinlogDelay: 16777216, BinlogWaitTime: 5 * time.Second, Frequency: 10 * time.Second,
 		PingInterval: 250 * time.Millisecond, PingCount: 3, DrainTimeout: 5 * time.Second,
-		FenceTimeout: 2 * time.Second, HoldTimeout: 15 * time.Second, MaxHeld: 10000, MaxHeldBytes: 64 << 20, Policy: PolicyLossless, SafeLag: 10 * time.Second, AutoAckAfter: time.Hour,
+		FenceTimeout: 2 * time.Second, HoldTimeout: 15 * time.Second, MaxHeld: 10000, MaxHeldBytes: 64 << 20, Policy: PolicyLossless, HungAfter: 10 * time.Second, SafeLag: 10 * time.Second, AutoAckAfter: time.Hour,
 	}
 	orders := rules
 	orders.Frequency, orders.SafeLoad = 30*time.Second, 12.5

@@ -83,6 +83,11 @@ var schema = []Key{
 	boolean("switch.auto_failover", "false", "Let proxies and the keepers' detector replace a primary that is gone. Without it an operator does."),
 	text("switch.policy", PolicyLossless, PolicyLossless+" or "+PolicyAvailable, "What a failover may lose: nothing (it is refused when an acknowledged write might be missing), or what the best replica that is left does not have (recorded)."),
 	text("switch.prefer", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary in a failover rather than others that are as far, the best first."),
+	{
+		Path: "switch.hung_after", Kind: KindDuration, Default: "10s", Range: "0 (never), or " + durationRange(minHung, maxHung),
+		Doc:    "How long a primary may hang (it runs, but answers neither its agent nor any proxy, and no replica hears it) before it is killed and replaced. For auto_failover.",
+		preset: int64(10 * time.Second), lowest: 0, highest: int64(maxHung),
+	},
 	text("switch.never", "none", fmt.Sprintf("at most %d addresses of datasources, with commas between", MaxDatasources), "Datasources that become the primary only when an operator names them."),
 	duration("switch.safe_lag", 10*time.Second, 0, 24*time.Hour, "In a failover a replica that was further behind, and has not caught up, is passed over when another qualifies that has received as much. 0: not looked at."),
 	duration("switch.auto_ack_after", time.Hour, 0, 30*24*time.Hour, "After a failover that no operator asked for, the next one of the host group by itself is refused until an operator acknowledged it (zeroctl switch ack), or for this long. 0: it need not be acknowledged."),

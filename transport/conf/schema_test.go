@@ -42,6 +42,7 @@ var sample = map[string]string{
 	"switch.safe_lag":                       "0",
 	"switch.auto_ack_after":                 "0",
 	"switch.failsafe":                       "true",
+	"switch.hung_after":                     "1m",
 	"host_groups[].name":                    "g2",
 	"host_groups[].write":                   "10.0.0.9:3306,10.0.0.8:3306",
 	"host_groups[].read":                    "10.0.0.7:3306@3",

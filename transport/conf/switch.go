@@ -50,6 +50,8 @@ type Switch struct {
 	// Failsafe: with no keeper in reach the primary stays writable while the agents
 	// of all replicas promise to accept no promotion (R18).
 	Failsafe bool
+	// HungAfter is how long a primary may hang before it counts as gone; 0: never.
+	HungAfter time.Duration
 }
 
 // Policies of a failover: what it may lose.
@@ -77,9 +79,16 @@ type switchValues struct {
 	safeLag       optional[time.Duration]
 	autoAckAfter  optional[time.Duration]
 	failsafe      optional[bool]
+	hungAfter     optional[time.Duration]
 }
 
 const maxLoad = 10000
+
+// Bounds of hung_after. Below the least a server that is only slow would be killed.
+const (
+	minHung = 5 * time.Second
+	maxHung = time.Hour
+)
 
 func readSwitch(m *mapping) switchValues {
 	return switchValues{
@@ -105,6 +114,7 @@ func readSwitch(m *mapping) switchValues {
 		safeLag:          m.duration("safe_lag"),
 		autoAckAfter:     m.duration("auto_ack_after"),
 		failsafe:         m.boolean("failsafe"),
+		hungAfter:        readHungAfter(m),
 	}
 }
 
@@ -115,6 +125,15 @@ func readSafeLoad(m *mapping) optional[float64] {
 		return optional[float64]{}
 	}
 	return load
+}
+
+func readHungAfter(m *mapping) optional[time.Duration] {
+	after := m.duration("hung_after")
+	if after.set && after.value > 0 && after.value < minHung {
+		m.fail("hung_after", "is %s; must be %s", formatDuration(after.value), m.key("hung_after").Range)
+		return optional[time.Duration]{}
+	}
+	return after
 }
 
 func readPolicy(m *mapping) optional[string] {
@@ -173,6 +192,7 @@ func (v switchValues) over(base switchValues) switchValues {
 		safeLag:          v.safeLag.over(base.safeLag),
 		autoAckAfter:     v.autoAckAfter.over(base.autoAckAfter),
 		failsafe:         v.failsafe.over(base.failsafe),
+		hungAfter:        v.hungAfter.over(base.hungAfter),
 	}
 }
 
@@ -201,6 +221,7 @@ func (v switchValues) resolve() Switch {
 		SafeLag:          v.safeLag.or(presetTime("switch.safe_lag")),
 		AutoAckAfter:     v.autoAckAfter.or(presetTime("switch.auto_ack_after")),
 		Failsafe:         v.failsafe.or(false),
+		HungAfter:        v.hungAfter.or(presetTime("switch.hung_after")),
 	}
 	s.HoldTimeout = v.holdTimeout.or(s.mustOutlast() + holdMargin)
 	return s

@@ -37,3 +37,5 @@ SET SESSION sql_log_bin=1;
 -- rpl_semi_sync_slave_enabled = 0  # the agent turns it on once the record names the replica
 -- # sync_relay_log = 1           # makes an acknowledgement mean: on the replica's disk; one fsync for each event
 -- event_scheduler = OFF          # the agent turns it on where the primary is
+-- # At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.
+-- !include /etc/mysql/zero.cnf

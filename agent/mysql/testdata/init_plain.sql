@@ -34,3 +34,5 @@ SET SESSION sql_log_bin=1;
 -- slave_parallel_threads = 4
 -- slave_parallel_mode = optimistic
 -- slave_net_timeout = 2
+-- # At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.
+-- !include <the file of zeroagent --server-conf>
