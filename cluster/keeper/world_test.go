@@ -124,7 +124,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 			Probes: map[string]api.Probe{"orders": {Address: db0, Failures: map[bool]int{true: 9}[a.failing], Error: "2003 refused"}},
 		}
 	} else {
-		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead}
+		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Listen: a.listen}
 		if a.readOnly {
 			beat.Alarm = a.alarm()
 			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = db0, a.receiving, 5, a.received, a.applied
