@@ -19,6 +19,10 @@
 //     candidate was prepared for.
 //   - A change of the server's role is one at a time, and an order does not wait
 //     for one that no order asked for.
+//   - Without keepers a primary is writable only while the agents of all other members
+//     of its durable replica set have promised, on their disks, to accept no promotion
+//     (R18); what is lent to proxies ends with that. Whoever has promised is neither
+//     prepared nor promoted, and whoever is prepared promises nothing (R13).
 //   - Dead is said of a server whose process is confirmed gone, of no other.
 //   - The end of a lease waits for nothing else that hangs on the server.
 //   - Heartbeats wait neither for the server nor for a change of its role.

@@ -107,7 +107,8 @@ type actor struct {
 	prepared uint64
 	serverID string
 
-	dead      bool // an agent's server
+	listen    string // of an agent
+	dead      bool   // an agent's server
 	receiving bool
 	zone      string
 	lag       int64 // ms

@@ -31,9 +31,20 @@ func failsafe(state *fsm.State, g *fsm.HostGroup) (on bool, peers []api.Peer) {
 // wiped waits as well.
 func (d *driver) promiseWait(*fsm.Switch) time.Duration { return d.times.Promise }
 
+// patient bounds the time of one candidate of several: one that does not answer soon
+// cannot be chosen, but one that answers that it has promised is given more.
+func (d *driver) patient(ctx context.Context, s *fsm.Switch) (_ context.Context, more, stop func()) {
+	if !s.Any {
+		return ctx, func() {}, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(d.waits.grace, cancel)
+	return ctx, func() { timer.Reset(d.waits.grace + d.times.Promise) }, func() { timer.Stop(); cancel() }
+}
+
 // outlivePromise waits as long as a candidate says that its promise lives (R13);
 // whoever retries asks again then. Bounded by the longest promise there is.
-func (d *driver) outlivePromise(ctx context.Context, address string, err error) error {
+func (d *driver) outlivePromise(ctx context.Context, address string, err error, more func()) error {
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok || e.Code != api.PromiseAlive {
 		return err
@@ -42,6 +53,7 @@ func (d *driver) outlivePromise(ctx context.Context, address string, err error) 
 	if json.Unmarshal([]byte(e.Data), &data) != nil || data.WaitMS <= 0 {
 		return err
 	}
+	more()
 	wait := min(time.Duration(min(data.WaitMS, d.times.Promise.Milliseconds()))*time.Millisecond, d.times.Promise)
 	d.log.Info("a candidate waits for the end of its failsafe promise", "switch", d.id, "datasource", address, "wait", wait)
 	pause(ctx, wait)

@@ -105,9 +105,11 @@ func (d *driver) prepareOne(ctx context.Context, s *fsm.Switch, address string) 
 	var state api.AgentState
 	body := api.PrepareDatasourceRequest{HostGroup: s.Group, Candidate: d.member(s, address), LeaseMS: d.times.Lease.Milliseconds()}
 	final := func(err error) bool { return lasting(err) || s.Any && d.away(err) }
+	ctx, more, cancel := d.patient(ctx, s)
+	defer cancel()
 	err := d.retry(ctx, 0, final, func(ctx context.Context) (err error) {
 		state, err = d.agent(ctx, address, api.PrepareDatasource, d.meta(), body)
-		return d.outlivePromise(ctx, address, err)
+		return d.outlivePromise(ctx, address, err, more)
 	})
 	switch {
 	case err != nil:

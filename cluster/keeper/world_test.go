@@ -138,7 +138,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 			Stamps: a.stamps,
 		}
 	} else {
-		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Zone: a.zone, LastLagMS: a.lag}
+		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Zone: a.zone, LastLagMS: a.lag, Listen: a.listen}
 		if a.readOnly {
 			beat.Alarm, beat.Unfit = a.alarm(), a.unfit
 			beat.Source, beat.Receiving, beat.HeardMS, beat.Received, beat.Applied = a.source, a.receiving && !a.dead, 5, a.received, a.applied

@@ -21,9 +21,7 @@ import (
 func TestFailsafe(t *testing.T) {
 	ctx := limit(t, 2*time.Minute)
 	s := newScene(t, ctx, stage.Config{Failsafe: true, Switch: []string{"  auto_failover: true"}})
-	fresh := time.Now().Add(lease.For(stage.Lease).Promise)
 	s.play(t, ctx, []act{
-		{"memories", func(*testing.T, context.Context) { <-time.After(time.Until(fresh)) }}, // R16: until then nobody promises
 		{"keepers gone", s.keepersGone},
 		{"frozen lender", s.frozenLender},
 		{"stop", s.stopAll},

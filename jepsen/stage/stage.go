@@ -30,6 +30,10 @@ const (
 // lease that ends meanwhile is an outage, not a fault.
 const Lease = 4 * time.Second
 
+// memories is when no agent's directory counts as begun a moment ago any more: it may have
+// lost a promise until then, and neither promises nor is prepared to become the primary.
+const memories = Lease + Lease/10
+
 // settle bounds how long the scene may take to be as it should.
 const settle = 60 * time.Second
 
@@ -111,6 +115,7 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 		}
 		s.Agents = append(s.Agents, agent)
 	}
+	begun := time.Now()
 	cfg.Say("publishing the configuration")
 	if err := s.publish(ctx, cfg); err != nil {
 		return nil, err
@@ -123,7 +128,15 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 		}
 		s.Proxies = append(s.Proxies, proxy)
 	}
-	return s, s.Healthy(ctx)
+	if err := s.Healthy(ctx); err != nil {
+		return s, err
+	}
+	select { // or the first switch would wait for it, with writes held
+	case <-time.After(time.Until(begun.Add(memories))):
+		return s, nil
+	case <-ctx.Done():
+		return s, ctx.Err()
+	}
 }
 
 // accounts runs on every server what `zeroagent init --print-sql` prints.
