@@ -153,6 +153,9 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 		}
 		v = m.compareWith(grant, seen)
 	}
+	if v.do == follow && a.notYet(grant.Acknowledge, seen) {
+		return nil // R20: the keepers record it first
+	}
 	if v.do == promote && a.lease.Holds() != nil {
 		return nil // R14: the grant names it, and only a lease makes it writable
 	}

@@ -156,6 +156,9 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	a.lease.shut()
+	if a.notYet(body.Acknowledge, a.lastState()) {
+		return api.AgentState{}, api.Errorf(api.NotRecorded, "%s was a primary, and follows when the record names it", a.db.Address())
+	}
 	result, err := a.followSafely(o.ctx, source)
 	if err != nil {
 		poke(a.look)

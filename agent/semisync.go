@@ -211,7 +211,7 @@ func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool
 		if err := a.db.SemiSyncSource(ctx, true); err != nil {
 			return false, err
 		}
-		a.acted(func(s *mysql.State) { s.SemiSync.SourceEnabled = true })
+		a.acted(func(s *mysql.State) { s.SemiSync = s.SemiSync.SourceOn() })
 		a.log.Info("semi-sync is on", "group", grant.HostGroup, "was_on", s.SemiSync.SourceEnabled, "why", why)
 		poke(a.look) // whether commits do wait, the server says
 	}
@@ -238,4 +238,12 @@ func (a *Agent) sayStuck(waited time.Duration, s mysql.SemiSync) {
 	if waited < ackUrgent {
 		poke(a.hurry)
 	}
+}
+
+// notYet reports whether a server waits for the record to name it before it follows.
+// One that was the primary, and lost the end of its binary log in a crash, has to get
+// back transactions of its own server_id; MariaDB takes those only over a connection that
+// acknowledges (in GTID strict mode), and skips them in silence over any other.
+func (a *Agent) notYet(named bool, s mysql.State) bool {
+	return !named && s.Replication == nil && a.db.ManagesSemiSync()
 }
