@@ -245,7 +245,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 			source.Async = !grant.Acknowledge // R20
 			result, err = a.followSafely(ctx, source)
 		}
-		now, wrong = followed(result), "this server does not follow "+primary
+		now, wrong = a.followed(result, source), "this server does not follow "+primary
 		if errors.Is(err, mysql.ErrWaitingForAck) {
 			// R22: another is the primary, and nothing will acknowledge what waits
 			// here. Only the end of the process does not tell those clients OK.

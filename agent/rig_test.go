@@ -168,7 +168,10 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 	}
 	r := replicating(primary)
 	r.SourceHost, r.SourcePort = s.Host, s.Port
-	d.set(func() { d.state.ReadOnly, d.state.Replication = true, r })
+	d.set(func() {
+		d.state.ReadOnly, d.state.Replication = true, r
+		d.state.SemiSync.ReplicaEnabled, d.state.SemiSync.ReplicaActive = !s.Async, !s.Async
+	})
 	return mysql.Following{Replication: r}, nil
 }
 
