@@ -153,6 +153,9 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 		}
 		v = m.compareWith(grant, seen)
 	}
+	if v.do == follow && a.notYet(grant.Acknowledge, seen) {
+		return nil // R20: the keepers record it first
+	}
 	if v.do == promote && a.lease.Holds() != nil {
 		return nil // R14: the grant names it, and only a lease makes it writable
 	}
@@ -244,7 +247,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 			source.Async = !grant.Acknowledge // R20
 			result, err = a.followSafely(ctx, source)
 		}
-		now, wrong = followed(result), "this server does not follow "+primary
+		now, wrong = a.followed(result, source), "this server does not follow "+primary
 		if errors.Is(err, mysql.ErrWaitingForAck) {
 			// R22: another is the primary, and nothing will acknowledge what waits
 			// here. Only the end of the process does not tell those clients OK.

@@ -159,18 +159,26 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 		return api.AgentState{}, err
 	}
 	a.lease.shut()
+	if a.notYet(body.Acknowledge, a.lastState()) {
+		return api.AgentState{}, api.Errorf(api.NotRecorded, "%s was a primary, and follows when the record names it", a.db.Address())
+	}
 	result, err := a.followSafely(o.ctx, source)
 	if err != nil {
 		poke(a.look)
 		return api.AgentState{}, o.failed(err)
 	}
 	a.log.Info("following", "stamp", o.Stamp, "primary", body.Primary.Address)
-	return a.answer(a.acted(followed(result)), nil), nil
+	return a.answer(a.acted(a.followed(result, source)), nil), nil
 }
 
 // followed is what following leaves a server as.
-func followed(result mysql.Following) func(*mysql.State) {
-	return func(s *mysql.State) { s.Reachable, s.ReadOnly, s.Replication = true, true, result.Replication }
+func (a *Agent) followed(result mysql.Following, source mysql.Source) func(*mysql.State) {
+	return func(s *mysql.State) {
+		s.Reachable, s.ReadOnly, s.Replication = true, true, result.Replication
+		if a.db.ManagesSemiSync() {
+			s.SemiSync.ReplicaEnabled, s.SemiSync.ReplicaActive = !source.Async, !source.Async
+		}
+	}
 }
 
 // RestoreDatasourceProcessor makes the old primary of a switch that is rolled

@@ -175,7 +175,10 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 	}
 	r := replicating(primary)
 	r.SourceHost, r.SourcePort = s.Host, s.Port
-	d.set(func() { d.state.ReadOnly, d.state.Replication = true, r })
+	d.set(func() {
+		d.state.ReadOnly, d.state.Replication = true, r
+		d.state.SemiSync.ReplicaEnabled, d.state.SemiSync.ReplicaActive = !s.Async, !s.Async
+	})
 	return mysql.Following{Replication: r}, nil
 }
 
@@ -223,7 +226,9 @@ func (d *database) SemiSyncReplica(ctx context.Context, on bool) error {
 
 // source is the semi-sync of a primary as the agent makes it.
 func source(on bool) mysql.SemiSync {
-	return mysql.SemiSync{SourceEnabled: on, SourceActive: on, WaitPoint: "AFTER_SYNC", TimeoutMS: 315_360_000_000, WaitNoReplica: true}
+	s := mysql.SemiSync{}.SourceOn()
+	s.SourceEnabled, s.SourceActive = on, on
+	return s
 }
 
 func (d *database) SourceState(context.Context, mysql.Source) (string, error) { return "0-1-5", nil }
@@ -401,7 +406,7 @@ func (r *rig) promote(generation uint64) (api.AgentState, error) {
 }
 
 func (r *rig) follow(s api.Stamp, of string) (api.AgentState, error) {
-	return r.give(s, api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: me(), Primary: api.Datasource{Address: of}})
+	return r.give(s, api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: me(), Primary: api.Datasource{Address: of}, Acknowledge: true})
 }
 
 func (r *rig) restore(generation uint64) (api.AgentState, error) {
@@ -411,7 +416,7 @@ func (r *rig) restore(generation uint64) (api.AgentState, error) {
 
 // grant names a primary.
 func grant(s api.Stamp, committed uint64, address string, open bool) api.Grant {
-	return api.Grant{HostGroup: "orders", Stamp: s, Committed: committed, Primary: api.Datasource{Address: address}, Open: open}
+	return api.Grant{HostGroup: "orders", Stamp: s, Committed: committed, Primary: api.Datasource{Address: address}, Open: open, Acknowledge: true}
 }
 
 // hear is one look at the server and what a grant makes of it.

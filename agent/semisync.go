@@ -100,7 +100,7 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 	if !state.Reachable && !(dead && told) || !a.db.ManagesSemiSync() && !told {
 		return
 	}
-	_, release, busy := a.turn.try(ctx, rankLevel)
+	taken, release, busy := a.turn.try(ctx, rankLevel)
 	if busy != nil {
 		return
 	}
@@ -114,7 +114,7 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 		return
 	}
 	ok, err := false, error(nil)
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.RoleTimeout)
+	ctx, cancel := context.WithTimeout(taken, a.cfg.RoleTimeout)
 	defer cancel()
 	switch {
 	case !a.db.ManagesSemiSync():
@@ -128,13 +128,19 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 	case !told || m.stopped(stamp) || stamp.Step != api.StepRequested && stamp.Step != api.StepIdle:
 		return // the orders' (R19)
 	case grants[0].Primary.Address == a.db.Address():
+		if id := grants[0].Primary.ServerID; id != "" && id != state.Identity {
+			return // R24: another server at this address; the level says so
+		}
 		ok, err = a.await(ctx, grants[0], state)
 	default:
 		ok, err = a.acknowledge(ctx, grants[0].Acknowledge, a.replicating(grants[0], state), dead)
 	}
+	if context.Cause(taken) == errGaveWay {
+		return // an order goes first
+	}
 	wait.ended(err)
 	if err != nil {
-		if ctx.Err() == nil {
+		if taken.Err() == nil {
 			a.log.Warn("semi-sync is not what the record says", "datasource", a.db.Address(), "error", err, "again_in", wait.pause)
 		}
 		return
@@ -162,7 +168,14 @@ func (a *Agent) replicating(grant api.Grant, s mysql.State) mysql.State {
 // server confirmed it and the memory does not have it any more.
 func (a *Agent) acknowledge(ctx context.Context, want bool, s mysql.State, dead bool) (bool, error) {
 	on := s.SemiSync.ReplicaEnabled || s.SemiSync.ReplicaActive
+	m := a.notes.memory
 	if want {
+		if !m.Acks { // R16: on the disk before it is turned on
+			m.Acks = true
+			if err := a.remember(m); err != nil {
+				return false, err
+			}
+		}
 		r := s.Replication
 		if dead || r == nil || r.IORunning != "Yes" || r.SQLRunning != "Yes" || s.SemiSync.ReplicaEnabled && s.SemiSync.ReplicaActive {
 			return true, nil // it is, or will be when it receives
@@ -181,7 +194,6 @@ func (a *Agent) acknowledge(ctx context.Context, want bool, s mysql.State, dead 
 		a.acted(func(s *mysql.State) { s.SemiSync.ReplicaEnabled, s.SemiSync.ReplicaActive = false, false })
 		a.log.Info("acknowledges nothing: the record does not name it", "datasource", a.db.Address())
 	}
-	m := a.notes.memory
 	if !m.Acks {
 		return true, nil
 	}
@@ -210,7 +222,7 @@ func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool
 		if err := a.db.SemiSyncSource(ctx, true); err != nil {
 			return false, err
 		}
-		a.acted(func(s *mysql.State) { s.SemiSync.SourceEnabled = true })
+		a.acted(func(s *mysql.State) { s.SemiSync = s.SemiSync.SourceOn() })
 		a.log.Info("semi-sync is on", "group", grant.HostGroup, "was_on", s.SemiSync.SourceEnabled, "why", why)
 		poke(a.look) // whether commits do wait, the server says
 	}
@@ -237,4 +249,12 @@ func (a *Agent) sayStuck(waited time.Duration, s mysql.SemiSync) {
 	if waited < ackUrgent {
 		poke(a.hurry)
 	}
+}
+
+// notYet reports whether a server waits for the record to name it before it follows.
+// One that was the primary, and lost the end of its binary log in a crash, has to get
+// back transactions of its own server_id; MariaDB takes those only over a connection that
+// acknowledges (in GTID strict mode), and skips them in silence over any other.
+func (a *Agent) notYet(named bool, s mysql.State) bool {
+	return !named && s.Replication == nil && a.db.ManagesSemiSync()
 }

@@ -29,6 +29,13 @@ func (ss SemiSync) Sound() (ok bool, why string) {
 	return true, ""
 }
 
+// SourceOn is s as SemiSyncSource(true) leaves it; whether commits do wait, the
+// server says.
+func (ss SemiSync) SourceOn() SemiSync {
+	ss.SourceEnabled, ss.WaitPoint, ss.TimeoutMS, ss.WaitNoReplica, ss.ReplicaEnabled = true, "AFTER_SYNC", leastTimeoutMS, true, false
+	return ss
+}
+
 // ManagesSemiSync reports whether the agent sees to semi-sync on this server.
 func (s *Server) ManagesSemiSync() bool { return s.cfg.SemiSync }
 

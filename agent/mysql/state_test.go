@@ -24,7 +24,7 @@ func TestStateOfPrimaryAndReplica(t *testing.T) {
 		t.Errorf("primary's position: %+v", p)
 	}
 	ss := p.SemiSync
-	if !ss.SourceEnabled || !ss.SourceActive || ss.WaitPoint != "AFTER_SYNC" || ss.TimeoutMS != 86400000 || ss.Clients != 2 || !ss.WaitNoReplica {
+	if !ss.SourceEnabled || !ss.SourceActive || ss.WaitPoint != "AFTER_SYNC" || ss.TimeoutMS != leastTimeoutMS || ss.Clients != 2 || !ss.WaitNoReplica {
 		t.Errorf("primary's semi-sync: %+v", ss)
 	}
 	if p.Connections == 0 || p.DataDir == "" {

@@ -153,10 +153,17 @@ func (v recordView) replica(address string) (to, why string) {
 	i := slices.IndexFunc(v.group.Recorded, func(r fsm.Recorded) bool { return r.Address == address })
 	named := slices.Contains(v.group.Datasources, address)
 	follows := b.fresh && named && address != v.primary && !b.Dead && b.MySQL.Status == 1 && b.ReadOnly && b.Receiving && b.Source == v.primary && b.Unfit == ""
+	// An old primary is recorded before it follows: MariaDB takes back what came from its
+	// own server_id only over a connection that acknowledges, and else skips what it lost.
+	returns := b.fresh && named && address != v.primary && !b.Dead && b.MySQL.Status == 1 && b.ReadOnly && b.Role == "none" && b.Unfit == "" &&
+		b.SemiSync.Managed && v.group.Committed != 0
 	switch now {
 	case "":
-		if follows {
+		switch {
+		case follows:
 			return fsm.ReplicaJoining, "it follows " + v.primary
+		case returns:
+			return fsm.ReplicaJoining, "it is about to follow " + v.primary
 		}
 	case fsm.ReplicaJoining:
 		switch p := v.beats[v.primary]; {
