@@ -72,7 +72,7 @@ func (r *Run) settleData(ctx context.Context) error {
 	}
 	whole, stop := context.WithTimeout(ctx, wholeAgain)
 	defer stop()
-	if err := r.Data.healthy(whole); err != nil {
+	if err := r.order(whole); err != nil {
 		r.Violation("I8: not everything was in order within %v of the end of all faults: %v", wholeAgain, err)
 		return nil
 	}
@@ -81,12 +81,26 @@ func (r *Run) settleData(ctx context.Context) error {
 	return nil
 }
 
+// order waits until the fleet is settled and nobody complains.
+func (r *Run) order(ctx context.Context) error {
+	return fleet.Eventually(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		verdict, err := r.Data.settled(ctx)
+		if err == nil {
+			err = verdict.Err()
+		}
+		if err == nil {
+			err = r.Data.zeroctl(ctx, "status")
+		}
+		return err
+	})
+}
+
 // healData ends every fault that is known of.
 func (r *Run) healData(ctx context.Context) error {
 	if err := r.Quorum.heal(); err != nil {
 		return err
 	}
-	return errors.Join(r.Quorum.revive(ctx), r.Data.revive(ctx))
+	return errors.Join(r.Quorum.revive(ctx), r.Data.revive())
 }
 
 // writesThrough waits until each proxy has had a write acknowledged that was begun after a moment of the run.
