@@ -40,6 +40,8 @@ type dataPlan struct {
 	Switch []string
 	// RestartAtOnce: hosts start a database that ended as systemd does, whatever its agent knows by then.
 	RestartAtOnce bool
+	// MayLose: the policy is available. When a switch recorded that it may lose writes, what was acknowledged is not judged.
+	MayLose bool
 	// Bin is a directory below the run's with the programs of the run's processes; empty: the run's own.
 	Bin string
 	// Env is a process's environment beside ours, by its name (k1, p1, db1, agent1); nil: nothing.

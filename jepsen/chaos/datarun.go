@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"time"
@@ -81,18 +82,47 @@ func (r *Run) settleData(ctx context.Context) error {
 	return nil
 }
 
-// order waits until the fleet is settled and nobody complains.
+// order waits until the fleet is settled and nobody complains. The error is the last thing that was out of order.
 func (r *Run) order(ctx context.Context) error {
-	return fleet.Eventually(ctx, 100*time.Millisecond, func(ctx context.Context) error {
-		verdict, err := r.Data.settled(ctx)
+	var last error
+	err := fleet.Eventually(ctx, 100*time.Millisecond, func(attempt context.Context) error {
+		verdict, err := r.Data.settled(attempt)
 		if err == nil {
 			err = verdict.Err()
 		}
 		if err == nil {
-			err = r.Data.zeroctl(ctx, "status")
+			err = r.Data.zeroctl(attempt, "status")
+		}
+		if err != nil && (last == nil || attempt.Err() == nil) {
+			last = err
 		}
 		return err
 	})
+	if err != nil {
+		return last
+	}
+	return nil
+}
+
+// inOrderAfter is a disturbance, and the wait until everything is in order again, in which nobody asks for planned switches. What
+// one fault alone did must be mended without a person.
+func inOrderAfter(n nemesis) nemesis {
+	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
+		if err := n.run(ctx, r, rand, on); err != nil {
+			return err
+		}
+		over := r.Timeline.Since()
+		r.Data.still.Add(1)
+		defer r.Data.still.Add(-1)
+		whole, cancel := context.WithTimeout(ctx, wholeAgain)
+		defer cancel()
+		if err := r.order(whole); err != nil {
+			r.Violation("I8: not everything was in order within %v of %q: %v", wholeAgain, n.name, err)
+			return nil
+		}
+		r.Timeline.Note("in order %v after %s", (r.Timeline.Since() - over).Round(time.Millisecond), n.name)
+		return nil
+	}}
 }
 
 // healData ends every fault that is known of.

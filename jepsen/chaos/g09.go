@@ -15,7 +15,7 @@ func init() {
 		Name: "G9", Title: "partitions across keepers, proxies, agents and databases", Invariants: "I3 I4 I5 I6 I8 I12 I14",
 		Nodes: 3, AlsoNodes: []int{5}, Fabric: bridged, Data: lossless, Limit: 3 * time.Minute,
 		Play: func(ctx context.Context, r *Run) error {
-			return r.playSplits(ctx, dataFaults(), pace{on: 3600 * time.Millisecond, off: 1200 * time.Millisecond})
+			return r.playSplits(ctx, dataFaults(), pace{on: 3 * time.Second, off: 600 * time.Millisecond})
 		},
 		Judge: judgeMoved, Quiet: fencing,
 	})
@@ -24,7 +24,7 @@ func init() {
 		Nodes: 3, Fabric: bridged, Limit: 3 * time.Minute, Longer: true,
 		Data: &dataPlan{Proxies: 3, Databases: 3, Switch: lossless.Switch, RestartAtOnce: true},
 		Play: func(ctx context.Context, r *Run) error {
-			return r.playSplits(ctx, dataFaults(), pace{on: 3600 * time.Millisecond, off: 1200 * time.Millisecond})
+			return r.playSplits(ctx, dataFaults(), pace{on: 3 * time.Second, off: 600 * time.Millisecond})
 		},
 		Judge: judgeMoved, Quiet: fencing,
 	})
@@ -39,9 +39,9 @@ func init() {
 	register(&Scenario{
 		Name: "G9-available", Title: "the same where a failover may lose writes", Invariants: "I3 I4 I6 I8 I12 I14",
 		Nodes: 3, AlsoNodes: []int{5}, Fabric: bridged, Limit: 3 * time.Minute, Longer: true,
-		Data: &dataPlan{Proxies: 3, Databases: 3, Switch: []string{"auto_failover: true", "policy: available"}},
+		Data: &dataPlan{Proxies: 3, Databases: 3, Switch: []string{"auto_failover: true", "policy: available"}, MayLose: true},
 		Play: func(ctx context.Context, r *Run) error {
-			return r.playSplits(ctx, dataFaults(), pace{on: 3600 * time.Millisecond, off: 1200 * time.Millisecond})
+			return r.playSplits(ctx, dataFaults(), pace{on: 3 * time.Second, off: 600 * time.Millisecond})
 		},
 		Judge: judgeMoved, Quiet: fencing,
 	})
@@ -71,6 +71,8 @@ func (r *Run) playSplits(ctx context.Context, all []nemesis, p pace) error {
 // fencing is what an agent says when it kills its server, as it must when that cannot be made read-only in time.
 // A replica that hears nothing of its source asks for a person, until it hears it again.
 var fencing = []string{
+	`\[ERROR\] zerokeeper\.keeper: the old primary is not writable after a rollback: see to its agent: .*(terminal is not connected|outcome unknown)`,
+	`\[ERROR\] zeroagent\.agent: this server needs a person: .*following of \S+ io thread: source not reachable`,
 	`\[ERROR\] zeroagent\.agent: this server needs a person: .*alarm="this server does not receive from \S+ io thread: source not reachable`,
 	`\[ERROR\] zeroagent\.agent: killing the database server: .*"it could not be made read-only before its lease ends"`,
 	`\[ERROR\] zeroagent\.agent: the database server is dead: its process is gone`,

@@ -200,11 +200,11 @@ var splits = []split{
 	}},
 }
 
-// dataFaults are all splits, and the death of the primary's server.
+// dataFaults are all splits, and the death of the primary's server, each by itself.
 func dataFaults() []nemesis {
-	all := []nemesis{withoutMoves(primaryKilled())}
+	all := []nemesis{inOrderAfter(withoutMoves(primaryKilled()))}
 	for _, s := range splits {
-		all = append(all, s.nemesis())
+		all = append(all, inOrderAfter(s.nemesis()))
 	}
 	return all
 }
