@@ -97,7 +97,7 @@ func MeasureLoss(ctx context.Context, out io.Writer, opts Options, kind Loss, co
 func (l *LossReport) summarize(gaps []time.Duration, writes []check.DBWrite) {
 	slices.Sort(gaps)
 	at := func(share float64) float64 {
-		return float64(gaps[int(share*float64(len(gaps)-1)+0.5)].Microseconds()) / 1000
+		return float64(gaps[int(share*float64(len(gaps)-1))].Microseconds()) / 1000
 	}
 	l.P50MS, l.P95MS, l.MostMS = at(0.5), at(0.95), at(1)
 	for _, g := range gaps {

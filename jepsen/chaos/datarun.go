@@ -104,9 +104,14 @@ func (r *Run) order(ctx context.Context) error {
 	return nil
 }
 
-// inOrderAfter is a disturbance, and the wait until everything is in order again, in which nobody asks for planned switches. What
-// one fault alone did must be mended without a person.
+// inOrderAfter is a disturbance, and the wait until everything is in order again. What one fault alone did must be mended
+// without a person.
 func inOrderAfter(n nemesis) nemesis {
+	return after(n, func(ctx context.Context, r *Run) error { return r.order(ctx) })
+}
+
+// after is a disturbance, and what must be true soon after it. Nobody asks for planned switches meanwhile.
+func after(n nemesis, order func(ctx context.Context, r *Run) error) nemesis {
 	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
 		if err := n.run(ctx, r, rand, on); err != nil {
 			return err
@@ -116,7 +121,7 @@ func inOrderAfter(n nemesis) nemesis {
 		defer r.Data.still.Add(-1)
 		whole, cancel := context.WithTimeout(ctx, wholeAgain)
 		defer cancel()
-		if err := r.order(whole); err != nil {
+		if err := order(whole, r); err != nil {
 			r.Violation("I8: not everything was in order within %v of %q: %v", wholeAgain, n.name, err)
 			return nil
 		}

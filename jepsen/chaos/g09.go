@@ -30,11 +30,11 @@ func init() {
 	})
 	register(&Scenario{
 		Name: "G9-doubles", Title: "two partitions at once, or one and something dead or stopped", Invariants: "I3 I4 I5 I6 I8 I12 I14",
-		Nodes: 3, AlsoNodes: []int{5}, Fabric: bridged, Data: lossless, Limit: 4 * time.Minute, Longer: true, Most: 0.2,
+		Nodes: 3, AlsoNodes: []int{5}, Fabric: bridged, Data: lossless, Limit: 10 * time.Minute, Longer: true, Most: 0.2,
 		Play: func(ctx context.Context, r *Run) error {
-			return r.playSplits(ctx, doubleFaults(), pace{on: 5 * time.Second, off: 1500 * time.Millisecond})
+			return r.playSplits(ctx, doubleFaults(), pace{on: 4 * time.Second, off: time.Second})
 		},
-		Quiet: fencing,
+		Quiet: errantAlarms,
 	})
 	register(&Scenario{
 		Name: "G9-available", Title: "the same where a failover may lose writes", Invariants: "I3 I4 I6 I8 I12 I14",

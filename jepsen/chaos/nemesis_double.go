@@ -10,15 +10,15 @@ import (
 	"github.com/zerokeeper/zero/jepsen/fleet"
 )
 
-// doublesAPass is how many double faults a pass has.
-const doublesAPass = 8
+// doublesAPass is how many double faults of each kind a pass has.
+const doublesAPass = 3
 
 // doubleFaults are two faults at once, drawn by each step: two partitions; a partition and a process that is killed or
 // stopped; a partition and the death of the new primary in the moment of the heal.
 func doubleFaults() []nemesis {
 	var all []nemesis
 	for range doublesAPass {
-		all = append(all, twoSplits(), splitAndVictim(), deathAtHeal())
+		all = append(all, mendedAfter(twoSplits()), mendedAfter(splitAndVictim()), mendedAfter(deathAtHeal()))
 	}
 	return all
 }
