@@ -119,6 +119,9 @@ func withoutMoves(n nemesis) nemesis {
 	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
 		r.Data.still.Add(1)
 		defer r.Data.still.Add(-1)
+		if err := r.Data.noSwitch(ctx); err != nil {
+			return err
+		}
 		return n.run(ctx, r, rand, on+goneFor)
 	}}
 }
