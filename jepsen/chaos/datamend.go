@@ -41,6 +41,9 @@ func (r *Run) mend(ctx context.Context) (int, error) {
 		if err == nil {
 			err = verdict.Err()
 		}
+		if err == nil {
+			err = r.Data.zeroctl(attempt, "status")
+		}
 		return err
 	})
 	return built, err

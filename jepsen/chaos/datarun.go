@@ -113,6 +113,9 @@ func inOrderAfter(n nemesis) nemesis {
 // after is a disturbance, and what must be true soon after it. Nobody asks for planned switches meanwhile.
 func after(n nemesis, order func(ctx context.Context, r *Run) error) nemesis {
 	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
+		if r.Data.disorder { // what comes now would be nobody's fault alone
+			return nil
+		}
 		if err := n.run(ctx, r, rand, on); err != nil {
 			return err
 		}
@@ -122,6 +125,7 @@ func after(n nemesis, order func(ctx context.Context, r *Run) error) nemesis {
 		whole, cancel := context.WithTimeout(ctx, wholeAgain)
 		defer cancel()
 		if err := order(whole, r); err != nil {
+			r.Data.disorder = true
 			r.Violation("I8: not everything was in order within %v of %q: %v", wholeAgain, n.name, err)
 			return nil
 		}
