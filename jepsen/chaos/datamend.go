@@ -84,7 +84,19 @@ func (h *DBHost) rebuild(ctx context.Context, r *Run, primary *DBHost) error {
 		return err
 	}
 	h.ExpectEnd()
-	return h.Agent.Launch()
+	if err := h.Agent.Launch(); err != nil {
+		return err
+	}
+	return fleet.Eventually(ctx, 100*time.Millisecond, func(ctx context.Context) error { // the keepers know what the agent last said
+		g, err := r.Data.Group(ctx)
+		if err != nil {
+			return err
+		}
+		if alarm := g.Datasources[slices.Index(r.Data.Hosts, h)].Alarm; strings.Contains(alarm, "errant") {
+			return fmt.Errorf("%s was built anew, and: %s", h.Name(), alarm)
+		}
+		return nil
+	})
 }
 
 // mendedAfter is a disturbance after which servers may have to be built anew. Then all must be in order.
