@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -26,7 +27,8 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
-	turn turn // of whoever changes the server's role, or the memory
+	turn    turn   // of whoever changes the server's role, or the memory
+	ordered string // the order that has the turn, empty when none has
 	// notes is written with the turn and mu, so that either is enough to read it.
 	notes *notebook
 
@@ -159,8 +161,11 @@ func (a *Agent) remember(m memory) error {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.notes.memory = m
+	a.mu.Unlock()
+	if a.ordered != "" {
+		faultpoint.Reach(point(a.ordered, "durable"))
+	}
 	return nil
 }
 

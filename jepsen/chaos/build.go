@@ -19,5 +19,5 @@ func Build(ctx context.Context, dir string) error {
 			return fmt.Errorf("build %s: %w", program, err)
 		}
 	}
-	return nil
+	return buildPoints(ctx, dir)
 }
