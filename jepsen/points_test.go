@@ -14,8 +14,6 @@ import (
 // orders of an agent, one for those of a proxy.
 const (
 	fileStates      = "fsm/switch.go"
-	fileOrders      = "transport/api/agent.go"
-	fileArrows      = "transport/api/arrows.go"
 	fileDriver      = "cluster/keeper/drive.go"
 	fileAgent       = "agent/handlers.go"
 	fileAgentMemory = "agent/agent.go"
@@ -31,7 +29,7 @@ func pointRules(t *tree) []string {
 		files[f.path] = f.ast
 	}
 	var bad []string
-	for _, p := range []string{fileStates, fileOrders, fileArrows, fileDriver, fileAgent, fileAgentMemory, fileProxy} {
+	for _, p := range []string{fileStates, fileDriver, fileAgent, fileAgentMemory, fileProxy} {
 		if files[p] == nil {
 			bad = append(bad, p+" is gone: the points of what it held are set nowhere")
 		}
@@ -75,37 +73,70 @@ func statePoints(files map[string]*ast.File) []string {
 	return bad
 }
 
-// orderPoints: every request to an agent or a proxy is in the table of handlers,
-// made by handle, which has the points; and what an agent remembers for an order has
-// the point in between.
+// orderPoints: every request that transport/api names and keepers do not answer is
+// in the table of an agent's or a proxy's handlers, made by handle, which has the
+// points; and what an agent remembers for an order has the point in between.
 func orderPoints(t *tree, files map[string]*ast.File) []string {
 	var bad []string
-	proxyOrders := blockWith(files[fileArrows], "PushConfig")
-	agentOrders := blockWith(files[fileOrders], "StateFetch")
-	for _, side := range []struct {
-		file   string
-		orders []string
-	}{{fileAgent, agentOrders}, {fileProxy, proxyOrders}} {
-		if len(side.orders) == 0 {
-			bad = append(bad, side.file+": no orders were found in the tables of transport/api")
+	var requests, keepers []string
+	for _, f := range t.source {
+		switch {
+		case f.test:
+		case f.dir == "transport/api":
+			requests = append(requests, ownNames(f.ast)...)
+		case f.dir == "cluster/keeper":
+			keepers = append(keepers, handledBy(f.ast, "")...)
 		}
-		table := handledBy(files[side.file], "handle")
-		points := reaches(files[side.file], "handle", "f")
-		for _, order := range side.orders {
-			if !slices.Contains(table, order) {
-				bad = append(bad, fmt.Sprintf("%s: %s is not handled by handle, which has the points", side.file, order))
-			}
+	}
+	handled := map[string]bool{}
+	for _, name := range keepers {
+		handled[name] = true
+	}
+	for _, file := range []string{fileAgent, fileProxy} {
+		points := reaches(files[file], "handle", "f")
+		for _, order := range handledBy(files[file], "handle") {
+			handled[order] = true
 			for _, when := range []string{"before", "after"} {
 				if !slices.Contains(points, when) {
-					bad = append(bad, fmt.Sprintf("%s: handle has no point %q, which %s needs", side.file, when, order))
+					bad = append(bad, fmt.Sprintf("%s: handle has no point %q, which %s needs", file, when, order))
 				}
 			}
+		}
+	}
+	if len(requests) == 0 {
+		bad = append(bad, "transport/api names no requests")
+	}
+	for _, name := range requests {
+		if !handled[name] && name != "Hello" { // the connection's own
+			bad = append(bad, fmt.Sprintf("%s is handled by no handle, which has the points, of agents, proxies or keepers", name))
 		}
 	}
 	if !slices.Contains(reaches(files[fileAgentMemory], "remember", ""), "durable") {
 		bad = append(bad, fileAgentMemory+": remember has no point \"durable\"")
 	}
 	return append(bad, remembering(t)...)
+}
+
+// ownNames are the constants whose value is their name, as those of requests are.
+func ownNames(f *ast.File) (names []string) {
+	for _, decl := range f.Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok || gen.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			v := spec.(*ast.ValueSpec)
+			for i, id := range v.Names {
+				if i >= len(v.Values) {
+					continue
+				}
+				if text, ok := v.Values[i].(*ast.BasicLit); ok && text.Value == strconv.Quote(id.Name) {
+					names = append(names, id.Name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // remembering: an agent's handler that takes the turn for an order (begin)
@@ -263,11 +294,12 @@ func valuesOf(f *ast.File, variable string) (values [][]string) {
 	return values
 }
 
-// handledBy are the keys of a table whose values are calls of that function.
+// handledBy are the keys of tables whose values are calls of that function; "" is
+// every table.
 func handledBy(f *ast.File, function string) (keys []string) {
 	ast.Inspect(f, func(node ast.Node) bool {
 		if kv, ok := node.(*ast.KeyValueExpr); ok {
-			if call, ok := kv.Value.(*ast.CallExpr); ok && calledName(call) == function {
+			if call, ok := kv.Value.(*ast.CallExpr); function == "" || ok && calledName(call) == function {
 				keys = append(keys, nameOf(kv.Key))
 			}
 		}
@@ -276,33 +308,14 @@ func handledBy(f *ast.File, function string) (keys []string) {
 	return keys
 }
 
-// blockWith are the names of the block of constants that has that one.
-func blockWith(f *ast.File, name string) []string {
-	for _, decl := range f.Decls {
-		gen, ok := decl.(*ast.GenDecl)
-		if !ok || gen.Tok != token.CONST {
-			continue
-		}
-		var names []string
-		for _, spec := range gen.Specs {
-			for _, id := range spec.(*ast.ValueSpec).Names {
-				names = append(names, id.Name)
-			}
-		}
-		if slices.Contains(names, name) {
-			return names
-		}
-	}
-	return nil
-}
-
 func TestEveryStateAndOrderHasPoints(t *testing.T) { obey(t, pointRules) }
 
 func TestPointsCanFail(t *testing.T) {
 	good := map[string]string{
-		fileStates: "package fsm\nvar transitions = map[string][]string{StateA: {StateB}}\n",
-		fileOrders: "package api\nconst (\n\tStateFetch = \"StateFetch\"\n\tFence = \"Fence\"\n)\n",
-		fileArrows: "package api\nconst PushConfig = \"PushConfig\"\n",
+		fileStates:                   "package fsm\nvar transitions = map[string][]string{StateA: {StateB}}\n",
+		"transport/api/agent.go":     "package api\nconst (\n\tStateFetch = \"StateFetch\"\n\tFence = \"Fence\"\n)\n",
+		"transport/api/arrows.go":    "package api\nconst PushConfig = \"PushConfig\"\nconst Beat = \"Beat\"\n",
+		"cluster/keeper/handlers.go": "package keeper\nvar t = wire.Handlers{api.Beat: handle(x)}\n",
 		fileDriver: "package keeper\nvar steps = map[string]int{fsm.StateA: 1}\n" +
 			"func drive() { d.over(); faultpoint.Reach(point(s, \"before\")); d.run(); faultpoint.Reach(point(s, \"after\")) }\n" +
 			"func over() { faultpoint.Reach(point(s, \"before\")); defer faultpoint.Reach(point(s, \"after\")) }\n",
@@ -326,7 +339,7 @@ func TestPointsCanFail(t *testing.T) {
 	}
 	canFail(t, pointRules, []badCase{
 		{name: "good", files: good},
-		{name: "an order of an agent is handled past the points", files: change(fileAgent, "api.Fence: handle(y)", "api.Fence: other(y)"), want: "Fence is not handled by handle"},
+		{name: "an order of an agent is handled past the points", files: change(fileAgent, "api.Fence: handle(y)", "api.Fence: other(y)"), want: "Fence is handled by no handle"},
 		{name: "an order without memory", files: change("agent/orders.go", "remember()", ""), want: "FenceProcessor remembers nothing"},
 		{name: "no point after the disk", files: change(fileAgentMemory, "durable", "x"), want: "remember has no point"},
 		{name: "no point before an end", files: change(fileDriver, "{ faultpoint.Reach(point(s, \"before\")); defer", "{ defer"), want: "over has no point \"before\", which StateB"},
