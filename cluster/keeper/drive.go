@@ -103,7 +103,7 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 			return
 		}
 		d.stamp = stampOfSwitch(state, s)
-		step, ok := steps[s.State]
+		step, ok := steps[s.State] // R6: of the state that is applied
 		if !ok {
 			d.over(ctx, s)
 			return
@@ -169,7 +169,7 @@ func (d *driver) advance(ctx context.Context, s *fsm.Switch, out outcome, took t
 		return
 	case ctx.Err() != nil:
 		return
-	case errors.Is(err, api.ErrOutcomeUnknown):
+	case errors.Is(err, api.ErrOutcomeUnknown): // R9
 		log.Warn("the outcome of a step's entry is unknown, asking", "error", err)
 		d.settle(ctx)
 		return
