@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -31,6 +32,11 @@ var transitions = map[string][]string{
 	StateRecovering:  {StateRepointing},
 	StateRepointing:  {StateDone},
 	StateRollingBack: {StateRolledBack},
+}
+
+// States are the states that a switch may be in, sorted.
+func States() []string {
+	return slices.Sorted(maps.Keys(stampStep))
 }
 
 // stampStep is the step of the stamp in each state (R8). The group is open in

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,7 +19,7 @@ const (
 var withPoints = []string{"zerokeeper", "zeroagent", "zeroproxy"}
 
 // buildPoints builds the programs that have fault points into directories of
-// their own, each with the zeroctl of dir beside them.
+// their own.
 func buildPoints(ctx context.Context, dir string) error {
 	for sub, tags := range map[string]string{dirPoints: "faultpoint", dirBroken: "faultpoint,control"} {
 		out := filepath.Join(dir, sub)
@@ -33,10 +32,6 @@ func buildPoints(ctx context.Context, dir string) error {
 		}
 		if text, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("build programs with fault points: %w: %s", err, text)
-		}
-		link := filepath.Join(out, "zeroctl")
-		if err := os.Symlink("../zeroctl", link); err != nil && !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("build programs with fault points: %w", err)
 		}
 	}
 	return nil

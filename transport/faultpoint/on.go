@@ -59,6 +59,9 @@ func Reach(name string) {
 func take(dir, name, arm string) (string, error) {
 	mu.Lock()
 	defer mu.Unlock()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
 	reached, err := os.OpenFile(filepath.Join(dir, "reached"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return "", err
