@@ -27,8 +27,10 @@ const diskMiB = 96
 // newNet joins the places of the run: as the scenario wants it, or by relays
 // where that is all that the machine allows.
 func (r *Run) newNet() (fault.Net, error) {
-	places := r.Nodes + r.Scenario.Spare
+	places := r.places()
 	switch {
+	case r.Tier == fault.TierC && r.Scenario.Data != nil:
+		return nil, errNoPlaces(r.Tier)
 	case r.Tier == fault.TierC:
 		return relay.New(relay.Config{Nodes: places, Port: machinePort, Seed: r.Seed})
 	case r.Scenario.Fabric == shaped && r.Tier == fault.TierA:
@@ -40,7 +42,10 @@ func (r *Run) newNet() (fault.Net, error) {
 // quorumConfig is what the scenario's keepers are.
 func (r *Run) quorumConfig(f *fleet.Fleet, net fault.Net) quorumConfig {
 	s := r.Scenario
-	cfg := quorumConfig{fleet: f, net: net, nodes: r.Nodes, spare: s.Spare, args: s.Args, program: filepath.Join(r.BinDir, program)}
+	cfg := quorumConfig{fleet: f, net: net, nodes: r.Nodes, spare: s.Spare, args: s.Args, program: filepath.Join(r.binDir(), program)}
+	if s.Data != nil && s.Data.Env != nil {
+		cfg.env = func(i int) []string { return s.Data.Env(r, fmt.Sprintf("k%d", i+1)) }
+	}
 	if s.Clock {
 		cfg.program = filepath.Join(r.BinDir, programClock)
 		cfg.clock = func(_ int, path string) (fault.Clock, error) { return clock.New(path) }

@@ -65,6 +65,8 @@ type Run struct {
 	Quorum   *Quorum
 	History  *check.History
 	Timeline *Timeline
+	Data     *Data           // nil: the scenario has none
+	Writes   check.DBHistory // of clients of the databases
 
 	dial    func(ctx context.Context, network, address string) (net.Conn, error) // of clients; nil: TCP
 	final   *fsm.State                                                           // of the first keeper, after the run
@@ -72,6 +74,8 @@ type Run struct {
 	rands   *rand.Rand                                                           // of clients, in the order in which they are made
 	clients atomic.Int64
 	leases  leases
+	writers *Writers // of the data plane
+	sampler *sampler
 
 	measuring bool         // nothing is disturbed, and nothing judged
 	hush      sync.RWMutex // held while clients must be silent
@@ -190,6 +194,11 @@ func (r *Run) execute(ctx context.Context) (kept string, err error) {
 		return "", err
 	}
 	closers = append(closers, r.Quorum.close)
+	if r.Scenario.Data != nil {
+		if r.Data, err = r.newData(ctx, f); err != nil {
+			return "", err
+		}
+	}
 	if err := r.play(ctx); err != nil {
 		r.worse(Failed, "%v", err)
 	}
@@ -209,6 +218,9 @@ func (r *Run) play(ctx context.Context) error {
 		return fmt.Errorf("start the quorum: %w", err)
 	}
 	r.Timeline.Note("%d keepers are ready", r.Nodes)
+	if r.Data != nil {
+		return r.playData(ctx)
+	}
 	if err := r.Scenario.Play(ctx, r); err != nil {
 		return err
 	}
@@ -235,6 +247,7 @@ func (r *Run) keep(f *fleet.Fleet) (string, error) {
 	}
 	write("timeline.jsonl", func(out *os.File) error { return r.Timeline.writeJSONL(out) })
 	write("history.jsonl", func(out *os.File) error { return r.History.WriteJSONL(out) })
+	write("writes.jsonl", func(out *os.File) error { return r.Writes.WriteJSONL(out) })
 	write("problems.txt", func(out *os.File) error {
 		for _, p := range r.problems {
 			fmt.Fprintln(out, p)
@@ -245,6 +258,9 @@ func (r *Run) keep(f *fleet.Fleet) (string, error) {
 		if _, err := os.Stat(picture); err == nil {
 			errs = append(errs, os.Rename(picture, filepath.Join(dir, "linearizability.html")))
 		}
+	}
+	if r.Data != nil {
+		errs = append(errs, r.Data.keep(dir))
 	}
 	for _, n := range r.Quorum.nodes {
 		errs = append(errs, copyFile(filepath.Join(dir, n.Name()+".log"), n.LogPath()))

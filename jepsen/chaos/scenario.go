@@ -46,6 +46,7 @@ type Scenario struct {
 	Most       float64       // share of unknown outcomes above which the run says nothing; 0: 0.1
 	Limit      time.Duration // of the whole run; 0: 90 s
 	Longer     bool          // only in soaks and by name: another covers it in the smoke run
+	Data       *dataPlan     // proxies and databases behind the keepers; nil: none
 
 	// Play disturbs the quorum while its own workload runs. It returns an error
 	// when it could not go on, not when it saw a violation: that is r.Violation.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,6 +19,8 @@ const (
 	mariaLogSize = "16M"
 	// mariaStopTimeout leaves time to flush; a primary that waits for a semi-synchronous acknowledgement outlasts any.
 	mariaStopTimeout = 15 * time.Second
+	// loopbackHost is where a server listens that lives in no network namespace of its own.
+	loopbackHost = "127.0.0.1"
 )
 
 // MariaConfig describes a MariaDB server.
@@ -26,8 +29,12 @@ type MariaConfig struct {
 	Name string
 	// ServerID is @@server_id. Zero: the fleet gives 1, 2, 3, ….
 	ServerID uint32
-	// Port is the TCP port on 127.0.0.1. Zero: the fleet claims one.
+	// Port is the TCP port on Host. Zero: the fleet claims one.
 	Port int
+	// Host is the address that it listens on. Empty: 127.0.0.1. In a network namespace of its own it is that of the place.
+	Host string
+	// NetNS is the path of the network namespace that it is started in; empty: this program's. Its socket is reached from here.
+	NetNS string
 	// Args are further mariadbd options; they come last and win over those of the fleet.
 	Args []string
 }
@@ -38,6 +45,7 @@ type MariaConfig struct {
 // replica; whoever wants a primary makes it one (Fleet.Replicate, or an agent).
 type Maria struct {
 	*Proc
+	host     string
 	port     int
 	serverID uint32
 	socket   string
@@ -52,6 +60,15 @@ func (f *Fleet) StartMaria(ctx context.Context, cfg MariaConfig) (*Maria, error)
 		return nil, fmt.Errorf("start %s: %w", cfg.Name, err)
 	}
 	return m, m.Start(ctx)
+}
+
+// NewMaria makes a data directory for a server that is started later.
+func (f *Fleet) NewMaria(ctx context.Context, cfg MariaConfig) (*Maria, error) {
+	m, err := f.newMaria(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", cfg.Name, err)
+	}
+	return m, nil
 }
 
 // StartMarias starts n servers named prefix1, prefix2, … at the same time.
@@ -78,17 +95,20 @@ func (f *Fleet) newMaria(ctx context.Context, cfg MariaConfig) (*Maria, error) {
 		}
 		cfg.Port = ports[0]
 	}
+	if cfg.Host == "" {
+		cfg.Host = loopbackHost
+	}
 	template, err := f.mariaTemplate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m := &Maria{port: cfg.Port, serverID: cfg.ServerID, socket: filepath.Join(f.dir, cfg.Name, "mysqld.sock"),
+	m := &Maria{host: cfg.Host, port: cfg.Port, serverID: cfg.ServerID, socket: filepath.Join(f.dir, cfg.Name, "mysqld.sock"),
 		data: filepath.Join(f.dir, cfg.Name, "data")}
 	if len(m.socket) > maxSocketPath {
 		return nil, fmt.Errorf("the socket path %s has more than %d bytes: set TMPDIR to a shorter one", m.socket, maxSocketPath)
 	}
 	m.Proc, err = f.NewProc(ProcConfig{
-		Name: cfg.Name, Path: "mariadbd", Args: append(m.args(), cfg.Args...),
+		Name: cfg.Name, Path: "mariadbd", Args: append(m.args(), cfg.Args...), NetNS: cfg.NetNS,
 		StopTimeout: mariaStopTimeout, KillOnClose: true, Ready: m.Ping,
 	})
 	if err != nil {
@@ -124,8 +144,8 @@ func (m *Maria) args() []string {
 	args := []string{
 		"--no-defaults", // must come first
 		"--datadir=" + m.data, "--socket=" + m.socket, "--pid-file=" + filepath.Join(filepath.Dir(m.data), "mysqld.pid"),
-		"--tmpdir=" + m.tmp(), "--port=" + port, "--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=500",
-		"--report-host=127.0.0.1", "--report-port=" + port,
+		"--tmpdir=" + m.tmp(), "--port=" + port, "--bind-address=" + m.host, "--skip-name-resolve", "--max-connections=500",
+		"--report-host=" + m.host, "--report-port=" + port,
 		"--server-id=" + strconv.FormatUint(uint64(m.serverID), 10), "--gtid-strict-mode=1",
 		"--log-bin=binlog", "--log-slave-updates=1", "--binlog-format=ROW", "--sync-binlog=1", "--relay-log=relay",
 		"--read-only=1", "--skip-slave-start", "--slave-net-timeout=4",
@@ -149,9 +169,9 @@ func asRoot() []string {
 }
 
 // Addr is host:port of the server.
-func (m *Maria) Addr() string { return "127.0.0.1:" + strconv.Itoa(m.port) }
+func (m *Maria) Addr() string { return net.JoinHostPort(m.host, strconv.Itoa(m.port)) }
 
-// Port is the TCP port on 127.0.0.1.
+// Port is the TCP port that it listens on.
 func (m *Maria) Port() int { return m.port }
 
 // ServerID is @@server_id.

@@ -68,9 +68,9 @@ func (f *Fleet) Replicate(ctx context.Context, primary *Maria, account Account, 
 // Follow points m at primary, from its own GTID position, and starts its replication, semi-synchronously. It waits for
 // nothing.
 func (m *Maria) Follow(ctx context.Context, primary *Maria, account Account) error {
-	return m.Exec(ctx, "STOP SLAVE", fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%d, MASTER_USER=%s, "+
+	return m.Exec(ctx, "STOP SLAVE", fmt.Sprintf("CHANGE MASTER TO MASTER_HOST=%s, MASTER_PORT=%d, MASTER_USER=%s, "+
 		"MASTER_PASSWORD=%s, MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5",
-		primary.Port(), quote(account.User), quote(account.Password)), "SET GLOBAL rpl_semi_sync_slave_enabled=1", "START SLAVE")
+		quote(primary.host), primary.Port(), quote(account.User), quote(account.Password)), "SET GLOBAL rpl_semi_sync_slave_enabled=1", "START SLAVE")
 }
 
 // WaitCaughtUp waits until m has applied everything that is in primary's binary log now, and both of its replication
