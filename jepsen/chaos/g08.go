@@ -131,7 +131,7 @@ func (g *striking) play(ctx context.Context, s strike) (came bool, err error) {
 	}
 	point := h.arms[0]
 	for !point.reached() && coming.Err() == nil {
-		if now, err := g.group(coming); err == nil && now.Generation > group.Generation && now.OpenSwitch == "" && !point.reached() {
+		if now, err := g.group(coming); err == nil && now.Stamp.Generation > group.Stamp.Generation && now.OpenSwitch == "" && !point.reached() {
 			wait(coming, 100*time.Millisecond) // what comes at the end is told a moment after it
 			break
 		}
@@ -223,8 +223,11 @@ func (g *striking) request(ctx context.Context, way path, leader *Node, group ap
 	}
 	var started api.SwitchStarted
 	err = g.asked(ctx, api.SwitchStart, start, &started)
+	for ; errors.Is(err, &api.Error{Code: api.TooFrequent}) && ctx.Err() == nil; err = g.asked(ctx, api.SwitchStart, start, &started) {
+		wait(ctx, 20*time.Millisecond)
+	}
 	if err != nil && !errors.Is(err, api.ErrOutcomeUnknown) && !errors.Is(err, api.ErrNoLeader) && ctx.Err() == nil {
-		if now, look := g.group(ctx); look == nil && now.Generation == group.Generation {
+		if now, look := g.group(ctx); look == nil && now.Stamp.Generation == group.Stamp.Generation {
 			return fmt.Errorf("the switch was refused: %w", err)
 		}
 	}
@@ -271,8 +274,8 @@ func (g *striking) group(ctx context.Context) (api.Group, error) {
 func (g *striking) ends(ctx context.Context, s strike, before api.Group, struck time.Duration, came bool, h *hit) error {
 	over := func(ctx context.Context) error {
 		now, err := g.group(ctx)
-		if err == nil && (now.OpenSwitch != "" || now.Generation == before.Generation) {
-			err = fmt.Errorf("switch %q of generation %d is open", now.OpenSwitch, now.Generation)
+		if err == nil && (now.OpenSwitch != "" || now.Stamp.Generation == before.Stamp.Generation) {
+			err = fmt.Errorf("switch %q of generation %d is open", now.OpenSwitch, now.Stamp.Generation)
 		}
 		return err
 	}
