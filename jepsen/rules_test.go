@@ -3,6 +3,7 @@ package jepsen
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"maps"
 	"regexp"
 	"slices"
@@ -17,22 +18,22 @@ import (
 // something is refused, lost or found when it does not. A test is named by its
 // package and its name, a scenario of zerojepsen by its own.
 var shown = map[string][]string{
-	"R1":  {"cluster/keeper.TestLeaseOnlyOnProof", "cluster/keeper.TestDeposedLeaderGrantsNothing", "cluster.TestVerifyLeaderCountsOldAnswersInRaft173"},
-	"R2":  {"cluster/keeper.TestOut", "cluster/keeper.TestUnreachableProxyIsWaitedFor", "cluster/keeper.TestFailoverOfSilentHost"},
+	"R1":  {"cluster/keeper.TestLeaseOnlyOnProof", "cluster/keeper.TestDeposedLeaderGrantsNothing", "cluster.TestVerifyLeaderCountsOldAnswersInRaft173", "G18-noproof"},
+	"R2":  {"cluster/keeper.TestOut", "cluster/keeper.TestUnreachableProxyIsWaitedFor", "cluster/keeper.TestFailoverOfSilentHost", "G18-nowait"},
 	"R3":  {"transport/lease.TestTimes"},
 	"R4":  {"cluster/keeper.TestGrantsDuringSwitch", "proxy.TestGrants"},
 	"R5":  {"cluster/keeper.TestLeavingTakesALease", "cluster/keeper.TestAnotherProcessWaits", "proxy.TestLeave"},
-	"R6":  {"cluster/keeper.TestResume", "cluster/keeper.TestLeaderMovesDuringSwitch"},
+	"R6":  {"cluster/keeper.TestResume", "cluster/keeper.TestLeaderMovesDuringSwitch", "G8"},
 	"R7":  {"fsm.TestTermOfTheDecidingLeader", "fsm.TestSwitchRollsBackOnlyBeforeTheCommit"},
-	"R8":  {"fsm.TestGenerationsAreSpent", "proxy.TestOrdersAreRefused", "agent.TestOrdersAreRefused", "agent.TestLateGrants"},
-	"R9":  {"cluster/keeper.TestLostAnswers", "cluster/keeper.TestLostRestore"},
+	"R8":  {"fsm.TestGenerationsAreSpent", "proxy.TestOrdersAreRefused", "agent.TestOrdersAreRefused", "agent.TestLateGrants", "G18-nostamp"},
+	"R9":  {"cluster/keeper.TestLostAnswers", "cluster/keeper.TestLostRestore", "G8"},
 	"R10": {"proxy.TestLeaseRunsFromTheSending"},
 	"R11": {"proxy.TestStartIsHeld", "proxy/gate.TestStartsHeldWithoutPrimary"},
-	"R12": {"proxy/mysql.TestOKIsKept", "proxy/mysql.TestLeaseEndsBeforeTheSending", "proxy/mysql.TestTransactionEndsWithTheLease", "proxy/mysql.TestNothingIsKept"},
-	"R13": {"cluster/keeper.TestFailoverNeedsThePreparedProcess", "agent.TestRestartedCandidate"},
-	"R14": {"agent.TestWritableByALeaseOnly", "agent.TestRealLease"},
+	"R12": {"proxy/mysql.TestOKIsKept", "proxy/mysql.TestLeaseEndsBeforeTheSending", "proxy/mysql.TestTransactionEndsWithTheLease", "proxy/mysql.TestNothingIsKept", "G18-nolease"},
+	"R13": {"cluster/keeper.TestFailoverNeedsThePreparedProcess", "agent.TestRestartedCandidate", "G8"},
+	"R14": {"agent.TestWritableByALeaseOnly", "agent.TestRealLease", "G8"},
 	"R15": {"agent.TestLeaseEnds", "agent.TestHangsAtTheEnd", "agent.TestRealLease"},
-	"R16": {"agent.TestDiskBeforeTheServer", "proxy.TestDiskBeforeTheAnswer"},
+	"R16": {"agent.TestDiskBeforeTheServer", "proxy.TestDiskBeforeTheAnswer", "G18-nomemory"},
 	"R19": {"cluster/keeper.TestLosslessNeedsEveryReplica", "agent/mysql.TestLosslessFailover"},
 	"R21": {"agent.TestStarts", "agent.TestDeath"},
 	"R22": {"agent/mysql.TestFenceSparesWhoWaitsForAck", "agent/mysql.TestReplicaOperationsReleaseNobody"},
@@ -55,7 +56,9 @@ var pending = map[string]string{
 var (
 	enforced = regexp.MustCompile(`^//\s+(R\d+[a-z]?(?:, R\d+[a-z]?)*)(?::|$|\s*;)`)
 	ruleName = regexp.MustCompile(`^(R\d+)([a-z]?)$`)
-	named    = regexp.MustCompile(`\bR\d+[a-z]?\b`)
+	// scenarioName matches what zerojepsen calls a scenario, wherever it is registered.
+	scenarioName = regexp.MustCompile(`^G\d+(-\w+)*$`)
+	named        = regexp.MustCompile(`\bR\d+[a-z]?\b`)
 )
 
 // placesOf are the places that enforce rules, by the rule with its clause's letter,
@@ -162,17 +165,9 @@ func provers(t *tree) map[string]bool {
 			continue
 		}
 		ast.Inspect(f.ast, func(node ast.Node) bool {
-			lit, ok := node.(*ast.CompositeLit)
-			if !ok || nameOf(lit.Type) != "Scenario" {
-				return true
-			}
-			for _, e := range lit.Elts {
-				if kv, ok := e.(*ast.KeyValueExpr); ok && nameOf(kv.Key) == "Name" {
-					if text, ok := kv.Value.(*ast.BasicLit); ok {
-						if name, err := strconv.Unquote(text.Value); err == nil {
-							found[name] = true
-						}
-					}
+			if text, ok := node.(*ast.BasicLit); ok && text.Kind == token.STRING {
+				if name, err := strconv.Unquote(text.Value); err == nil && scenarioName.MatchString(name) {
+					found[name] = true
 				}
 			}
 			return true

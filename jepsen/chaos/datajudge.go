@@ -144,6 +144,9 @@ func (d *Data) finals(ctx context.Context) ([]check.DBFinal, error) {
 	}
 	var finals []check.DBFinal
 	for _, h := range d.Hosts {
+		if h.errant {
+			continue
+		}
 		if h != primary {
 			if err := h.WaitCaughtUp(ctx, primary.Maria); err != nil {
 				return nil, err

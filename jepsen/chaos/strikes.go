@@ -68,7 +68,9 @@ func past(a act) string {
 }
 
 // String is the case.
-func (s strike) String() string { return fmt.Sprintf("%s %s at %s, %s", s.victim, past(s.act), s.point, s.path) }
+func (s strike) String() string {
+	return fmt.Sprintf("%s %s at %s, %s", s.victim, past(s.act), s.point, s.path)
+}
 
 // own says whether the point is one of the victim's, not of the leader's.
 func (s strike) own() bool { return s.victim == hitLeader || !strings.HasPrefix(s.point, "keeper/") }

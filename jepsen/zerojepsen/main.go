@@ -2,7 +2,7 @@
 // machine allows, and says whether it kept what it promises.
 //
 //	zerojepsen [-bin DIR] [-only G1,G2] [-seed N] [-count N] [-nodes N]
-//	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build]
+//	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build] [-sound]
 //	           [-kills N | -calm D] [-profile default|fast]
 //
 // Without -only it runs every scenario once, and every control: a quorum that is
@@ -36,7 +36,7 @@ type flags struct {
 	seed                    uint64
 	count, nodes            int
 	duration, soak          time.Duration
-	list, build             bool
+	list, build, sound      bool
 	kills                   int
 	calm                    time.Duration
 	profile                 string
@@ -54,6 +54,7 @@ func main() {
 	flag.DurationVar(&f.duration, "duration", 0, "of the disturbed part of a run; 0: one pass over its faults")
 	flag.DurationVar(&f.soak, "soak", 0, "run scenarios in random order until so much time is over or one is not green")
 	flag.BoolVar(&f.list, "list", false, "list the scenarios and end")
+	flag.BoolVar(&f.sound, "sound", false, "run the controls of the switch with programs that are whole: they must not be found out")
 	flag.BoolVar(&f.build, "build", false, "build the other zerokeepers that runs need into -bin, and end")
 	flag.IntVar(&f.kills, "kills", 0, "measure so many deaths of the leader instead")
 	flag.DurationVar(&f.calm, "calm", 0, "count the elections under full load for so long instead")
@@ -105,7 +106,7 @@ func run(ctx context.Context, tier fault.Tier, f flags) int {
 			fail(err)
 		}
 	}
-	opts := chaos.Options{Tier: tier, BinDir: f.bin, KeepDir: f.keep, Seed: f.seed, Duration: f.duration, Nodes: f.nodes}
+	opts := chaos.Options{Tier: tier, BinDir: f.bin, KeepDir: f.keep, Seed: f.seed, Duration: f.duration, Nodes: f.nodes, Sound: f.sound}
 	switch {
 	case f.kills > 0:
 		err = chaos.MeasureKills(ctx, os.Stdout, opts, f.kills, f.profile)
