@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/fault"
@@ -37,6 +38,10 @@ type dataPlan struct {
 	Proxies, Databases int
 	// Switch are further lines of the configuration's switch section, such as "policy: available".
 	Switch []string
+	// RestartAtOnce: hosts start a database that ended as systemd does, whatever its agent knows by then.
+	RestartAtOnce bool
+	// MayLose: the policy is available. When a switch recorded that it may lose writes, what was acknowledged is not judged.
+	MayLose bool
 	// Bin is a directory below the run's with the programs of the run's processes; empty: the run's own.
 	Bin string
 	// Env is a process's environment beside ours, by its name (k1, p1, db1, agent1); nil: nothing.
@@ -62,6 +67,8 @@ type DBHost struct {
 	Agent *fleet.Proc
 	Place int
 
+	agentHTTP string
+
 	conf   string // what the agent has written for the server's next start
 	errant bool   // it was made to write alone: it cannot have what the others have
 	host   *supervisor
@@ -69,12 +76,15 @@ type DBHost struct {
 
 // Data is the data plane of a run: places, processes and what was agreed about them.
 type Data struct {
-	run     *Run
-	fleet   *fleet.Fleet
-	plan    *dataPlan
-	Proxies []*ProxyHost
-	Hosts   []*DBHost // host i is index i of the host group
-	secret  string    // reference to the password of every account
+	run       *Run
+	fleet     *fleet.Fleet
+	plan      *dataPlan
+	Proxies   []*ProxyHost
+	Hosts     []*DBHost // host i is index i of the host group
+	secret    string    // reference to the password of every account
+	rebuilt   int       // servers that a person had to build anew
+	published atomic.Int64
+	still     atomic.Int32 // above 0: nobody asks for planned switches
 }
 
 // places are how many the run needs in the network: keepers first, then proxies, then databases.
@@ -141,6 +151,7 @@ func (d *Data) newHost(ctx context.Context, i, place int) (*DBHost, error) {
 		return nil, err
 	}
 	http := fmt.Sprintf("%s:%d", net.Addr(place), agentHTTP)
+	h.agentHTTP = http
 	h.Agent, err = d.newDaemon("zeroagent", fmt.Sprintf("agent%d", i+1), place, http, []string{
 		"--mysql", h.Addr(), "--socket", h.Socket(), "--http", http, "--server-conf", h.conf,
 		"--user", "zero_agent", "--password-ref", d.secret, "--replication-user", "zero_repl", "--replication-password-ref", d.secret,
@@ -216,13 +227,13 @@ func (d *Data) startServers(ctx context.Context) error {
 		fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON %s.* TO '%s'@'%%'", dataDatabase, dataUser))
 }
 
-// publish pushes the configuration as an operator would.
+// publish pushes the configuration as an operator would. Each time it is another one.
 func (d *Data) publish(ctx context.Context) error {
 	var write []string
 	for _, h := range d.Hosts {
 		write = append(write, h.Addr())
 	}
-	lines := append([]string{"need_vote: true", "frequency: 1s", "drain_timeout: 1s", "binlog_wait_time: 5s", "fence_timeout: 2s", "hold_timeout: 15s"}, d.plan.Switch...)
+	lines := append([]string{"need_vote: true", "frequency: 1s", "drain_timeout: 1s", "binlog_wait_time: 5s", "fence_timeout: 2s", fmt.Sprintf("hold_timeout: %dms", 15000+d.published.Add(1))}, d.plan.Switch...)
 	text := fmt.Sprintf(`basic:
   config_name: %s
   user: %s
@@ -275,13 +286,13 @@ func (d *Data) processes() []*fleet.Proc {
 }
 
 // revive resumes and starts everything that does not run.
-func (d *Data) revive(ctx context.Context) error {
+func (d *Data) revive() error {
 	var errs []error
 	for _, p := range d.Proxies {
 		errs = append(errs, up(p.Proc))
 	}
 	for _, h := range d.Hosts {
-		errs = append(errs, h.Raise(ctx))
+		errs = append(errs, h.Raise())
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,19 +28,22 @@ type supervisor struct {
 
 // watch starts the server again whenever it ended, until ctx is done.
 func (s *supervisor) watch(ctx context.Context) {
-	for {
+	noted := 0 // pid whose end was noted
+	for ctx.Err() == nil {
+		pid := s.host.PID()
 		status, err := s.host.Maria.Wait(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil && !s.isDown() {
+		if err == nil && pid != noted && !s.isDown() {
 			s.run.Timeline.Note("%s ended: %s; its host starts it again", s.host.Name(), status)
+			noted = pid
 		}
 		wait(ctx, restartAfter)
-		if ctx.Err() != nil {
-			return
+		if err := s.mayStart(ctx); err != nil {
+			continue
 		}
-		if err := s.restart(ctx, false); err != nil && ctx.Err() == nil {
+		if err := s.restart(ctx); err != nil && ctx.Err() == nil {
 			s.run.Timeline.Note("%s: %v", s.host.Name(), err)
 		}
 	}
@@ -51,13 +55,55 @@ func (s *supervisor) isDown() bool {
 	return s.down
 }
 
-// restart starts the server if it should run. With raise the run wants it up again.
-func (s *supervisor) restart(ctx context.Context, raise bool) error {
+// mayStart reports why the server must not be started yet. The plan may say that a host starts it whatever its agent knows;
+// then a former primary keeps what nobody acknowledged. Otherwise its agent must have been told by a keeper what the server
+// is, and have written so.
+func (s *supervisor) mayStart(ctx context.Context) error {
+	if s.run.Data.plan.RestartAtOnce {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	silence, err := s.host.keeperSilence(ctx)
+	if err != nil {
+		return err
+	}
+	if silence > restartAfter {
+		return fmt.Errorf("no keeper has answered the agent of %s for %v", s.host.Name(), silence)
+	}
+	g, err := s.run.Data.Group(ctx)
+	if err != nil {
+		return err
+	}
+	options, err := s.host.options()
+	if err != nil {
+		return err
+	}
+	if g.OpenSwitch != "" || g.Primary != s.host.Addr() && len(options) == 0 {
+		return fmt.Errorf("the agent of %s does not know what the server is", s.host.Name())
+	}
+	return nil
+}
+
+// keeperSilence is how long no keeper has answered the host's agent.
+func (h *DBHost) keeperSilence(ctx context.Context) (time.Duration, error) {
+	_, body, err := fleet.Get(ctx, "http://"+h.agentHTTP+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(body)) {
+		if value, ok := strings.CutPrefix(line, "zero_agent_keeper_silence_seconds "); ok {
+			seconds, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return time.Duration(seconds * float64(time.Second)), err
+		}
+	}
+	return 0, fmt.Errorf("%s does not tell when a keeper answered it", h.Agent.Name())
+}
+
+// restart starts the server if it should run.
+func (s *supervisor) restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if raise {
-		s.down = false
-	}
 	if s.down || s.host.Running() {
 		return nil
 	}
@@ -96,14 +142,15 @@ func (h *DBHost) KillServer() error {
 	return h.Maria.Kill()
 }
 
-// Raise resumes or starts the host's server and its agent. The agent is ready later, when both know each other.
-func (h *DBHost) Raise(ctx context.Context) error {
-	if h.Running() {
-		if err := h.Resume(); err != nil && !errors.Is(err, fleet.ErrNotRunning) {
-			return err
-		}
+// Raise resumes the host's server and its agent, or lets them be started again. They are ready later.
+func (h *DBHost) Raise() error {
+	h.host.mu.Lock()
+	h.host.down = false
+	h.host.mu.Unlock()
+	if err := h.Resume(); err != nil && !errors.Is(err, fleet.ErrNotRunning) && h.Running() {
+		return err
 	}
-	return errors.Join(up(h.Agent), h.host.restart(ctx, true))
+	return up(h.Agent)
 }
 
 // up resumes or starts a process without waiting until it is ready: what it waits for may come later.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ func (r *Run) settleData(ctx context.Context) error {
 	}
 	whole, stop := context.WithTimeout(ctx, wholeAgain)
 	defer stop()
-	if err := r.Data.healthy(whole); err != nil {
+	if err := r.order(whole); err != nil {
 		r.Violation("I8: not everything was in order within %v of the end of all faults: %v", wholeAgain, err)
 		return nil
 	}
@@ -81,12 +82,60 @@ func (r *Run) settleData(ctx context.Context) error {
 	return nil
 }
 
+// order waits until the fleet is settled and nobody complains. The error is the last thing that was out of order.
+func (r *Run) order(ctx context.Context) error {
+	var last error
+	err := fleet.Eventually(ctx, 100*time.Millisecond, func(attempt context.Context) error {
+		verdict, err := r.Data.settled(attempt)
+		if err == nil {
+			err = verdict.Err()
+		}
+		if err == nil {
+			err = r.Data.zeroctl(attempt, "status")
+		}
+		if err != nil && (last == nil || attempt.Err() == nil) {
+			last = err
+		}
+		return err
+	})
+	if err != nil {
+		return last
+	}
+	return nil
+}
+
+// inOrderAfter is a disturbance, and the wait until everything is in order again. What one fault alone did must be mended
+// without a person.
+func inOrderAfter(n nemesis) nemesis {
+	return after(n, func(ctx context.Context, r *Run) error { return r.order(ctx) })
+}
+
+// after is a disturbance, and what must be true soon after it. Nobody asks for planned switches meanwhile.
+func after(n nemesis, order func(ctx context.Context, r *Run) error) nemesis {
+	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
+		if err := n.run(ctx, r, rand, on); err != nil {
+			return err
+		}
+		over := r.Timeline.Since()
+		r.Data.still.Add(1)
+		defer r.Data.still.Add(-1)
+		whole, cancel := context.WithTimeout(ctx, wholeAgain)
+		defer cancel()
+		if err := order(whole, r); err != nil {
+			r.Violation("I8: not everything was in order within %v of %q: %v", wholeAgain, n.name, err)
+			return nil
+		}
+		r.Timeline.Note("in order %v after %s", (r.Timeline.Since() - over).Round(time.Millisecond), n.name)
+		return nil
+	}}
+}
+
 // healData ends every fault that is known of.
 func (r *Run) healData(ctx context.Context) error {
 	if err := r.Quorum.heal(); err != nil {
 		return err
 	}
-	return errors.Join(r.Quorum.revive(ctx), r.Data.revive(ctx))
+	return errors.Join(r.Quorum.revive(ctx), r.Data.revive())
 }
 
 // writesThrough waits until each proxy has had a write acknowledged that was begun after a moment of the run.

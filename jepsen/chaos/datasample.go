@@ -16,21 +16,24 @@ const (
 	guardGrace = 3 * time.Second
 )
 
-// sampler looks all the time at who is writable.
+// sampler looks all the time at who is writable, and at what each process holds.
 type sampler struct {
 	data   *Data
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	mu    sync.Mutex
-	looks []check.DBLook
-	unfit map[int]time.Duration // until when a host's agent does not count, by the run's time
+	mu     sync.Mutex
+	looks  []check.DBLook
+	sights []check.Sight
+	latest map[string]string     // text of the last sight of each
+	unfit  map[int]time.Duration // until when a host's agent does not count, by the run's time
 }
 
 // startSampler begins to look.
 func (d *Data) startSampler(ctx context.Context) *sampler {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &sampler{data: d, cancel: cancel, unfit: map[int]time.Duration{}}
+	s := &sampler{data: d, cancel: cancel, unfit: map[int]time.Duration{}, latest: map[string]string{}}
+	s.wg.Go(func() { s.sightings(ctx) })
 	for i, h := range d.Hosts {
 		s.wg.Go(func() {
 			for ctx.Err() == nil {

@@ -36,6 +36,9 @@ type Writers struct {
 	mu     sync.Mutex
 	newest map[string]time.Duration // by proxy: when the newest of its acknowledged writes was begun
 	err    error                    // why the history is not whole
+	lost   uint32                   // the server after which another is awaited
+	since  time.Duration
+	other  time.Duration // when that first acknowledged a write; 0: not yet
 }
 
 // startWriters starts n clients, spread over the proxies.
@@ -69,6 +72,27 @@ func (w *Writers) saw(write check.DBWrite) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.newest[write.Proxy] = max(w.newest[write.Proxy], write.Call)
+	g, err := check.ParseGTID(write.GTID)
+	if err == nil && g.Server != w.lost && write.Return > w.since && (w.other == 0 || write.Return < w.other) {
+		w.other = write.Return
+	}
+}
+
+// awaitOther begins to look for a write that another server than this one acknowledges after a moment.
+func (w *Writers) awaitOther(lost uint32, since time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost, w.since, w.other = lost, since, 0
+}
+
+// otherAcked is when another server first acknowledged a write.
+func (w *Writers) otherAcked() (time.Duration, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.other == 0 {
+		return 0, errors.New("no other server has acknowledged a write")
+	}
+	return w.other, nil
 }
 
 // lastAcked is when the newest of a proxy's acknowledged writes was begun.

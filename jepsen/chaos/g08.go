@@ -342,7 +342,7 @@ func (g *striking) ends(ctx context.Context, s strike, before api.Group, struck 
 
 // revive resumes and starts everything.
 func (g *striking) revive(ctx context.Context) error {
-	return errors.Join(g.Quorum.revive(ctx), g.Data.revive(ctx))
+	return errors.Join(g.Quorum.revive(ctx), g.Data.revive())
 }
 
 // usable waits until the next switch may come: nothing is open, nothing is wrong

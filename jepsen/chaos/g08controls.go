@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/fsm"
-	"github.com/zerokeeper/zero/jepsen/fault"
 	"github.com/zerokeeper/zero/jepsen/fleet"
 	"github.com/zerokeeper/zero/transport/api"
 )
@@ -92,17 +91,6 @@ func (d *directed) keepersBut(one *Node) []int {
 	return places
 }
 
-// between cuts both directions between two lists of places.
-func between(set rules, as, bs []int) rules {
-	for _, a := range as {
-		for _, b := range bs {
-			set[fault.Pair{From: a, To: b}] = fault.Rule{Cut: true}
-			set[fault.Pair{From: b, To: a}] = fault.Rule{Cut: true}
-		}
-	}
-	return set
-}
-
 // failover orders a failover of the keeper that leads, and waits until another
 // server is the primary.
 func (d *directed) failover(ctx context.Context, leader *Node, limit time.Duration) error {
@@ -148,11 +136,11 @@ func (d *directed) deposedLeader(ctx context.Context) error {
 		return err
 	}
 	others := d.keepersBut(d.leader)
-	set := between(rules{}, d.primarySide(), others)
+	set := part(rules{}, d.primarySide(), others)
 	for _, p := range d.rest() {
-		between(set, []int{d.leader.index}, []int{p})
+		part(set, []int{d.leader.index}, []int{p})
 	}
-	between(set, []int{d.leader.index}, others)
+	part(set, []int{d.leader.index}, others)
 	d.Timeline.Inject(kind, "%s alone with %s and %s", d.leader.Name(), d.primary.Name(), d.Data.Proxies[0].Name())
 	if err := d.Quorum.net.Set(set); err != nil {
 		return err
@@ -179,7 +167,7 @@ func (d *directed) deposedLeader(ctx context.Context) error {
 func (d *directed) unreachedPrimary(ctx context.Context) error {
 	kind := "primary without keepers"
 	d.Timeline.Inject(kind, "%s and %s", d.primary.Name(), d.Data.Proxies[0].Name())
-	if err := d.Quorum.net.Set(between(rules{}, d.primarySide(), d.keepersBut(nil))); err != nil {
+	if err := d.Quorum.net.Set(part(rules{}, d.primarySide(), d.keepersBut(nil))); err != nil {
 		return err
 	}
 	d.Timeline.Bite(kind, "cut")

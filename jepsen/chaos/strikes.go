@@ -10,20 +10,20 @@ import (
 	"github.com/zerokeeper/zero/transport/api"
 )
 
-// victim is who a strike hits.
-type victim string
+// whom is who a strike hits.
+type whom string
 
 // The victims. The agent is that of the candidate or of the old primary, as the
 // seed says.
 const (
-	hitLeader   victim = "leader"
-	hitFollower victim = "follower"
-	hitAgent    victim = "agent"
-	hitProxy    victim = "proxy"
-	hitPrimary  victim = "primary"
+	hitLeader   whom = "leader"
+	hitFollower whom = "follower"
+	hitAgent    whom = "agent"
+	hitProxy    whom = "proxy"
+	hitPrimary  whom = "primary"
 )
 
-var victims5 = []victim{hitLeader, hitFollower, hitAgent, hitProxy, hitPrimary}
+var victims5 = []whom{hitLeader, hitFollower, hitAgent, hitProxy, hitPrimary}
 
 // path is the way that a switch is made to go.
 type path string
@@ -51,7 +51,7 @@ var (
 // point, the victim is killed or stopped.
 type strike struct {
 	path   path
-	victim victim
+	victim whom
 	act    act
 	// point is a keeper's, that the leader comes to; or the victim's own.
 	point string

@@ -16,7 +16,7 @@ func TestEveryStateIsStruck(t *testing.T) {
 	if len(states) < 13 {
 		t.Fatalf("only %d states: %v", len(states), states)
 	}
-	struck := func(list []strike, v victim, a act, point string) bool {
+	struck := func(list []strike, v whom, a act, point string) bool {
 		return slices.ContainsFunc(list, func(s strike) bool { return s.victim == v && s.act == a && s.point == point })
 	}
 	small, all := smoke(rand.New(rand.NewPCG(7, 7))), matrix()

@@ -38,6 +38,16 @@ func OnePrimary(writes []DBWrite, looks []DBLook, commits int) Verdict {
 	return f.verdict()
 }
 
+// OneWritable is what OnePrimary finds by the looks alone.
+func OneWritable(looks []DBLook) Verdict {
+	f := newFinding()
+	together(f, looks)
+	if len(looks) == 0 {
+		f.undecided("nobody looked who was writable")
+	}
+	return f.verdict()
+}
+
 // order compares the sequence with real time.
 func order(f *finding, acked []DBWrite, gtids []GTID) {
 	byReturn := make([]int, len(acked))

@@ -130,6 +130,24 @@ func (f *Fleet) newMaria(ctx context.Context, cfg MariaConfig) (*Maria, error) {
 	return m, nil
 }
 
+// Wipe gives a server that does not run a fresh data directory, as before its first start.
+func (m *Maria) Wipe(ctx context.Context) error {
+	if m.Running() {
+		return fmt.Errorf("wipe %s: %w", m.Name(), ErrRunning)
+	}
+	template, err := m.fleet.mariaTemplate(ctx)
+	if err == nil {
+		err = os.RemoveAll(m.data)
+	}
+	if err == nil {
+		err = os.CopyFS(m.data, os.DirFS(template))
+	}
+	if err != nil {
+		return fmt.Errorf("wipe %s: %w", m.Name(), err)
+	}
+	return nil
+}
+
 func (f *Fleet) nextServerID() uint32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -3,7 +3,8 @@
 //
 //	zerojepsen [-bin DIR] [-only G1,G2] [-seed N] [-count N] [-nodes N]
 //	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build] [-full] [-sound]
-//	           [-kills N | -calm D] [-profile default|fast]
+//	           [-kills N | -calm D | -dbkill N | -dbcut N | -dbcutleader N]
+//	           [-profile default|fast]
 //
 // Without -only it runs every scenario once, and every control: a quorum that is
 // broken on purpose, which the checkers must notice. The same seed makes the same
@@ -41,6 +42,17 @@ type flags struct {
 	kills                   int
 	calm                    time.Duration
 	profile                 string
+	losses                  [3]int // how often the primary is lost, by lossFlags
+}
+
+// lossFlags are the measurements of losses of the primary.
+var lossFlags = [3]struct {
+	name, usage string
+	kind        chaos.Loss
+}{
+	{"dbkill", "measure so many deaths of the primary's mysqld instead, its agent alive", chaos.ServerKilled},
+	{"dbcut", "measure so many silent losses of the primary's host instead", chaos.HostCut},
+	{"dbcutleader", "measure so many silent losses of the primary's host instead, with the keepers' leader on it", chaos.HostCutLeader},
 }
 
 func main() {
@@ -60,6 +72,9 @@ func main() {
 	flag.BoolVar(&f.build, "build", false, "build the other programs that runs need into -bin, and end")
 	flag.IntVar(&f.kills, "kills", 0, "measure so many deaths of the leader instead")
 	flag.DurationVar(&f.calm, "calm", 0, "count the elections under full load for so long instead")
+	for i, l := range lossFlags {
+		flag.IntVar(&f.losses[i], l.name, 0, l.usage)
+	}
 	flag.StringVar(&f.profile, "profile", "default", "--raft-profile of the keepers that are measured")
 	flag.Parse()
 	if f.build {
@@ -118,10 +133,17 @@ func run(ctx context.Context, tier fault.Tier, f flags) int {
 	case f.calm > 0:
 		err = chaos.MeasureCalm(ctx, os.Stdout, opts, f.calm, f.profile)
 	}
+	measured := f.kills > 0 || f.calm > 0
+	for i, l := range lossFlags {
+		if f.losses[i] > 0 && !measured {
+			measured = true
+			err = chaos.MeasureLoss(ctx, os.Stdout, opts, l.kind, f.losses[i], f.profile, f.report)
+		}
+	}
 	if err != nil {
 		fail(err)
 	}
-	if f.kills > 0 || f.calm > 0 {
+	if measured {
 		return 0
 	}
 	var results []chaos.Result
