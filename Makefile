@@ -50,6 +50,7 @@ unit: ## the tests of all packages, with the race detector
 	go test -race -shuffle=on -timeout 5m $$(go list ./... | grep -v '^$(MODULE)/jepsen/e2e')
 	@# What raft's own race keeps from running above; it must not be skipped here.
 	go test -count=1 -run '^TestAddressesChange$$' ./cluster
+	go test -count=1 -tags faultpoint ./transport/faultpoint
 
 e2e: build ## the end-to-end tests, with real processes
 	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 5m ./jepsen/e2e/...
