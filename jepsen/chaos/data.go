@@ -82,6 +82,7 @@ type Data struct {
 	Proxies   []*ProxyHost
 	Hosts     []*DBHost // host i is index i of the host group
 	secret    string    // reference to the password of every account
+	disorder  bool      // a fault's end did not bring everything into order: no more are injected
 	rebuilt   int       // servers that a person had to build anew
 	published atomic.Int64
 	still     atomic.Int32 // above 0: nobody asks for planned switches

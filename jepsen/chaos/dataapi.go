@@ -69,6 +69,19 @@ func (d *Data) Ended(ctx context.Context, id string) (api.Switch, error) {
 	return s, err
 }
 
+// noSwitch waits until no switch is open.
+func (d *Data) noSwitch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, wholeAgain)
+	defer cancel()
+	return fleet.Eventually(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+		g, err := d.Group(ctx)
+		if err == nil && g.OpenSwitch != "" {
+			err = fmt.Errorf("switch %s is open", g.OpenSwitch)
+		}
+		return err
+	})
+}
+
 // primary is the host that the keepers' record names.
 func (d *Data) primary(ctx context.Context) (*DBHost, error) {
 	g, err := d.Group(ctx)

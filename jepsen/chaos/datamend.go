@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,22 +18,20 @@ const rebuildTime = 30 * time.Second
 // has to come into order by itself. It says how many were built.
 func (r *Run) mend(ctx context.Context) (int, error) {
 	built := 0
-	whole, cancel := context.WithTimeout(ctx, wholeAgain)
-	defer cancel()
-	err := fleet.Eventually(whole, 200*time.Millisecond, func(attempt context.Context) error {
+	err := fleet.Eventually(ctx, 200*time.Millisecond, func(attempt context.Context) error {
 		g, err := r.Data.Group(attempt)
 		if err != nil {
 			return err
 		}
 		for i, d := range g.Datasources {
-			if i == g.Writable || !strings.Contains(d.Alarm, "errant") || g.OpenSwitch != "" {
+			if i == g.Writable || !strings.Contains(d.Alarm, "does not follow") || !strings.Contains(d.Alarm, "errant") || g.OpenSwitch != "" {
 				continue
 			}
 			if !d.ReadOnly {
 				r.Violation("I4: %s has transactions of its own and is writable: %s", r.Data.Hosts[i].Name(), d.Alarm)
 			}
 			r.Timeline.Note("%s is built anew: %s", r.Data.Hosts[i].Name(), d.Alarm)
-			if err := r.Data.Hosts[i].rebuild(whole, r.Data, r.Data.Hosts[g.Writable]); err != nil {
+			if err := r.Data.Hosts[i].rebuild(ctx, r, r.Data.Hosts[g.Writable]); err != nil {
 				return err
 			}
 			built++
@@ -41,15 +40,22 @@ func (r *Run) mend(ctx context.Context) (int, error) {
 		if err == nil {
 			err = verdict.Err()
 		}
+		if err == nil {
+			err = r.Data.zeroctl(attempt, "status")
+		}
 		return err
 	})
 	return built, err
 }
 
-// rebuild empties the server and lets it replicate all that the primary ever logged.
-func (h *DBHost) rebuild(ctx context.Context, d *Data, primary *DBHost) error {
+// rebuild stops the agent, empties the server, lets it replicate all that the primary ever logged, and starts the agent.
+func (h *DBHost) rebuild(ctx context.Context, r *Run, primary *DBHost) error {
 	ctx, cancel := context.WithTimeout(ctx, rebuildTime)
 	defer cancel()
+	r.sampler.excuseFor(slices.Index(r.Data.Hosts, h), rebuildTime)
+	if err := h.Agent.Stop(ctx); err != nil {
+		return err
+	}
 	if err := h.KillServer(); err != nil {
 		return err
 	}
@@ -64,18 +70,26 @@ func (h *DBHost) rebuild(ctx context.Context, d *Data, primary *DBHost) error {
 	}
 	h.ExpectEnd()
 	account := func(user string) fleet.Account { return fleet.Account{User: user, Password: dataSecret} }
-	if err := d.fleet.InitAccounts(ctx, h.Maria, account("zero_agent"), account("zero_repl")); err != nil {
+	if err := r.Data.fleet.InitAccounts(ctx, h.Maria, account("zero_agent"), account("zero_repl")); err != nil {
 		return err
 	}
 	if err := h.Follow(ctx, primary.Maria, account("zero_repl")); err != nil {
 		return err
 	}
-	return h.WaitCaughtUp(ctx, primary.Maria)
+	if err := h.WaitCaughtUp(ctx, primary.Maria); err != nil {
+		return err
+	}
+	// As the host would start it: nothing of this must look like replication that began by itself.
+	if err := errors.Join(h.Maria.Kill(), h.Start(ctx)); err != nil {
+		return err
+	}
+	h.ExpectEnd()
+	return h.Agent.Launch()
 }
 
 // mendedAfter is a disturbance after which servers may have to be built anew. Then all must be in order.
 func mendedAfter(n nemesis) nemesis {
-	return after(n, func(ctx context.Context, r *Run) error {
+	return after(n, wholeAgain+rebuildTime, func(ctx context.Context, r *Run) error {
 		built, err := r.mend(ctx)
 		r.Data.rebuilt += built
 		r.Stat("servers_built_anew", r.Data.rebuilt)

@@ -107,22 +107,26 @@ func (r *Run) order(ctx context.Context) error {
 // inOrderAfter is a disturbance, and the wait until everything is in order again. What one fault alone did must be mended
 // without a person.
 func inOrderAfter(n nemesis) nemesis {
-	return after(n, func(ctx context.Context, r *Run) error { return r.order(ctx) })
+	return after(n, wholeAgain, func(ctx context.Context, r *Run) error { return r.order(ctx) })
 }
 
-// after is a disturbance, and what must be true soon after it. Nobody asks for planned switches meanwhile.
-func after(n nemesis, order func(ctx context.Context, r *Run) error) nemesis {
+// after is a disturbance, and what must be true within a time after it. Nobody asks for planned switches meanwhile.
+func after(n nemesis, within time.Duration, order func(ctx context.Context, r *Run) error) nemesis {
 	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
+		if r.Data.disorder { // what comes now would be nobody's fault alone
+			return nil
+		}
 		if err := n.run(ctx, r, rand, on); err != nil {
 			return err
 		}
 		over := r.Timeline.Since()
 		r.Data.still.Add(1)
 		defer r.Data.still.Add(-1)
-		whole, cancel := context.WithTimeout(ctx, wholeAgain)
+		whole, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
 		if err := order(whole, r); err != nil {
-			r.Violation("I8: not everything was in order within %v of %q: %v", wholeAgain, n.name, err)
+			r.Data.disorder = true
+			r.Violation("I8: not everything was in order within %v of %q: %v", within, n.name, err)
 			return nil
 		}
 		r.Timeline.Note("in order %v after %s", (r.Timeline.Since() - over).Round(time.Millisecond), n.name)

@@ -119,6 +119,9 @@ func withoutMoves(n nemesis) nemesis {
 	return nemesis{name: n.name, run: func(ctx context.Context, r *Run, rand *rand.Rand, on time.Duration) error {
 		r.Data.still.Add(1)
 		defer r.Data.still.Add(-1)
+		if err := r.Data.noSwitch(ctx); err != nil {
+			return err
+		}
 		return n.run(ctx, r, rand, on+goneFor)
 	}}
 }
@@ -200,11 +203,12 @@ var splits = []split{
 	}},
 }
 
-// dataFaults are all splits, and the death of the primary's server, each by itself.
-func dataFaults() []nemesis {
-	all := []nemesis{inOrderAfter(withoutMoves(primaryKilled()))}
+// dataFaults are all splits, and the death of the primary's server, each by itself and each followed by what brings
+// everything into order.
+func dataFaults(ordered func(nemesis) nemesis) []nemesis {
+	all := []nemesis{ordered(withoutMoves(primaryKilled()))}
 	for _, s := range splits {
-		all = append(all, inOrderAfter(s.nemesis()))
+		all = append(all, ordered(s.nemesis()))
 	}
 	return all
 }
