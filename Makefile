@@ -20,6 +20,7 @@ COUNT    ?= 6
 ONLY     ?=
 SEED     ?= 0
 RUNS     ?= 1
+FULL     ?=
 
 .PHONY: help build control demo demo-control test unit e2e bench jepsen jepsen-build model verify tools deps fmt soak fuzz fuzz-smoke clean
 
@@ -49,6 +50,7 @@ unit: ## the tests of all packages, with the race detector
 	go test -race -shuffle=on -timeout 5m $$(go list ./... | grep -v '^$(MODULE)/jepsen/e2e')
 	@# What raft's own race keeps from running above; it must not be skipped here.
 	go test -count=1 -run '^TestAddressesChange$$' ./cluster
+	go test -count=1 -tags faultpoint ./transport/faultpoint
 
 e2e: build ## the end-to-end tests, with real processes
 	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 5m ./jepsen/e2e/...
@@ -57,8 +59,8 @@ jepsen-build: build
 	go build -o bin/zerojepsen ./jepsen/zerojepsen
 	bin/zerojepsen -build -bin bin
 
-jepsen: deps jepsen-build ## break a quorum in every way; ONLY=G2 picks, SEED=7 repeats, RUNS=20 runs each so often
-	bin/zerojepsen -bin bin -only '$(ONLY)' -seed $(SEED) -count $(RUNS) -report jepsen-report.json
+jepsen: deps jepsen-build ## break a quorum in every way; ONLY=G2 picks, SEED=7 repeats, RUNS=20 runs each so often, FULL=1 ONLY=G8 the whole matrix
+	bin/zerojepsen -bin bin -only '$(ONLY)' -seed $(SEED) -count $(RUNS) $(if $(filter-out 0 false no,$(FULL)),-full) -report jepsen-report.json
 
 model: ## search the model of the datasource switch: every scope must hold, every rule's removal be caught
 	go run ./jepsen/zeromodel -all -trace=false

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -28,7 +29,8 @@ type Agent struct {
 
 	ahead sync.WaitGroup // stopReceivingAhead
 
-	turn turn // of whoever changes the server's role, or the memory
+	turn    turn   // of whoever changes the server's role, or the memory
+	ordered string // the order that has the turn, empty when none has
 	// notes is written with the turn and mu, so that either is enough to read it.
 	notes *notebook
 
@@ -190,8 +192,11 @@ func (a *Agent) remember(m memory) error {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.notes.memory = m
+	a.mu.Unlock()
+	if a.ordered != "" {
+		faultpoint.Reach(point(a.ordered, "durable"))
+	}
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (a *Agent) granted(sent lease.Instant, answer api.HeartbeatAnswer) {
 	}
 	open := false
 	for _, g := range answer.Grants {
-		if g.HostGroup == m.HostGroup && g.Stamp.Compare(m.Stamp) < 0 {
+		if g.HostGroup == m.HostGroup && g.Stamp.Compare(m.Stamp) < 0 && !ignoreStamps {
 			return // R8: it is late, and neither gives nor takes
 		}
 		if !g.Open || g.Primary.Address != a.db.Address() || g.Primary.ServerID != "" && g.Primary.ServerID != identity {

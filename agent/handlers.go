@@ -7,6 +7,7 @@ import (
 
 	"github.com/zerokeeper/zero/agent/mysql"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -34,6 +35,7 @@ func (a *Agent) handlerTable() wire.Handlers {
 // required must be in the body.
 func handle[B, A any](a *Agent, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
 	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+		faultpoint.Reach(point(req.Name, "before"))
 		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
 			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
 		}
@@ -48,6 +50,7 @@ func handle[B, A any](a *Agent, f func(context.Context, *wire.Request, B) (A, er
 		if err != nil {
 			return nil, err
 		}
+		faultpoint.Reach(point(req.Name, "after"))
 		data, err := json.Marshal(answer)
 		if err != nil {
 			return nil, fmt.Errorf("%s: encode the answer: %w", req.Name, err)
@@ -55,6 +58,9 @@ func handle[B, A any](a *Agent, f func(context.Context, *wire.Request, B) (A, er
 		return &wire.Response{Data: data}, nil
 	}
 }
+
+// point names the moment at which a test may end this agent.
+func point(order, when string) string { return "agent/" + order + "/" + when }
 
 // LoadFetchProcessor answers the load of the host.
 func (a *Agent) LoadFetchProcessor(ctx context.Context, _ *wire.Request, _ api.LoadFetchRequest) (mysql.Load, error) {

@@ -99,7 +99,7 @@ func openNotebook(dir, address string) (*notebook, error) {
 
 // write puts a memory on the disk, unless that is there already.
 func (n *notebook) write(m memory) error {
-	if m.onDisk() == n.onDisk() {
+	if m.onDisk() == n.onDisk() || forgetful {
 		return nil
 	}
 	if err := durable.WriteJSON(n.path, m); err != nil {

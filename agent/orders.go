@@ -35,11 +35,12 @@ func (a *Agent) begin(ctx context.Context, req *wire.Request, r rank, hostGroup 
 	if err != nil {
 		return nil, api.Errorf(api.Busy, "%s: another change of this server runs: %v", req.Name, err)
 	}
+	a.ordered = req.Name
 	m := a.notes.memory
 	switch {
 	case m.HostGroup != "" && m.HostGroup != hostGroup:
 		err = api.Errorf(api.IdentityMismatch, "%s: %s belongs to host group %s, not %s", req.Name, a.db.Address(), m.HostGroup, hostGroup)
-	case stamp.Compare(m.Stamp) < 0:
+	case stamp.Compare(m.Stamp) < 0 && !ignoreStamps: // R8
 		err = api.Errorf(api.StaleGeneration, "%s: this agent has seen stamp %s, the order has %s", req.Name, m.Stamp, stamp)
 	case !slices.Contains(steps, stamp.Step):
 		err = api.Errorf(api.BadRequest, "%s: this order is not given in the step of stamp %s", req.Name, stamp)
@@ -47,12 +48,13 @@ func (a *Agent) begin(ctx context.Context, req *wire.Request, r rank, hostGroup 
 		err = a.isMe(taken, d)
 	}
 	if err != nil {
+		a.ordered = ""
 		release()
 		return nil, err
 	}
 	m.HostGroup, m.Stamp = hostGroup, stamp
 	a.failsafe.learn(hostGroup, stamp) // R18f
-	return &order{memory: m, ctx: taken, release: release}, nil
+	return &order{memory: m, ctx: taken, release: func() { a.ordered = ""; release() }}, nil
 }
 
 // failed gives what went wrong with an order's action its code.

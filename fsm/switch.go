@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -31,6 +32,11 @@ var transitions = map[string][]string{
 	StateRecovering:  {StateRepointing},
 	StateRepointing:  {StateDone},
 	StateRollingBack: {StateRolledBack},
+}
+
+// States are the states that a switch may be in, sorted.
+func States() []string {
+	return slices.Sorted(maps.Keys(stampStep))
 }
 
 // stampStep is the step of the stamp in each state (R8). The group is open in
@@ -114,7 +120,7 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 	if c.Kind == KindFailover {
 		s.Any, s.Policy = c.Any, cmp.Or(c.Policy, g.Settings.Policy, PolicyLossless)
 	}
-	if g.OpenSwitch != "" {
+	if g.OpenSwitch != "" { // R23: only forward
 		t.supersede(&g, s)
 	}
 	g.OpenSwitch = s.ID
@@ -247,6 +253,7 @@ func (c *AdvanceSwitch) apply(t *txn) ([]byte, *Refusal) {
 	switch {
 	case old == nil:
 		return nil, refuse(CodeKeyMissing, "no switch %s", c.ID)
+	// R7: compare-and-set; the header's term was compared before this was called.
 	case t.header.Term == 0:
 		return nil, refuse(CodeBadRequest, "switch %s: a transition names the term of the leader that decided it", c.ID)
 	case old.Generation != c.Generation || old.State != c.From:

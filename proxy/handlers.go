@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -30,6 +31,7 @@ func (p *Proxy) handlerTable() wire.Handlers {
 // returns something.
 func handle[B any](f func(context.Context, *wire.Request, B) (any, error), required ...string) wire.Handler {
 	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+		faultpoint.Reach(point(req.Name, "before"))
 		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
 			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
 		}
@@ -38,6 +40,9 @@ func handle[B any](f func(context.Context, *wire.Request, B) (any, error), requi
 			return nil, err
 		}
 		answer, err := f(ctx, req, body)
+		if err == nil {
+			faultpoint.Reach(point(req.Name, "after"))
+		}
 		if err != nil || answer == nil {
 			return nil, err
 		}
@@ -48,6 +53,9 @@ func handle[B any](f func(context.Context, *wire.Request, B) (any, error), requi
 		return &wire.Response{Data: data}, nil
 	}
 }
+
+// point names the moment at which a test may end this proxy.
+func point(order, when string) string { return "proxy/" + order + "/" + when }
 
 // orderFor is the stamp of an order and the group that it is about.
 func (p *Proxy) orderFor(req *wire.Request, name string) (*group, api.Stamp, error) {

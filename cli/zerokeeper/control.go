@@ -4,12 +4,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strings"
 
+	"github.com/zerokeeper/zero/cli/daemon"
 	"github.com/zerokeeper/zero/cluster"
 	"github.com/zerokeeper/zero/cluster/keeper"
 	"github.com/zerokeeper/zero/fsm"
@@ -24,22 +23,16 @@ const (
 	brokenTTL      = "wallclock"  // times to live on the wall clock
 	brokenSums     = "nosum"      // checksums of log entries are ignored
 	brokenSessions = "nosessions" // retries happen again
+	brokenProofs   = "noproof"    // leases are granted without proof of leadership (R1)
+	brokenWaits    = "nowait"     // nobody's lease is waited for (R2)
 )
 
 var dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 func init() {
-	known := []string{brokenSync, brokenReads, brokenTTL, brokenSums, brokenSessions}
-	broken := map[string]bool{}
-	for name := range strings.SplitSeq(os.Getenv("ZERO_CONTROL"), ",") {
-		if name != "" && !slices.Contains(known, name) {
-			fmt.Fprintf(os.Stderr, "ZERO_CONTROL: %q: want some of %s\n", name, strings.Join(known, ", "))
-			os.Exit(64)
-		}
-		broken[name] = true
-	}
+	broken := daemon.Broken(brokenSync, brokenReads, brokenTTL, brokenSums, brokenSessions, brokenProofs, brokenWaits)
 	cluster.Break(broken[brokenSync], broken[brokenReads], broken[brokenSums])
-	keeper.Break(broken[brokenTTL])
+	keeper.Break(broken[brokenTTL], broken[brokenProofs], broken[brokenWaits])
 	fsm.Break(broken[brokenSums], broken[brokenSessions])
 	if relays := os.Getenv("ZERO_DIAL_MAP"); relays != "" {
 		dial = through(relays)

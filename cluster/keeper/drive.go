@@ -8,6 +8,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 )
 
 // outcome is what a step brought: the state that comes next, and what the
@@ -79,6 +80,12 @@ var steps = map[string]func(*driver, context.Context, *fsm.Switch) outcome{
 	fsm.StateRollingBack: (*driver).rollingBack,
 }
 
+// point names the moment at which a test may end this keeper.
+func point(state, when string) string { return "keeper/" + state + "/" + when }
+
+// pointOver is where a test may keep this keeper from noticing that its term is over.
+const pointOver = "keeper/lead/over"
+
 // refusedPause is the wait before a step whose entry was refused is begun again.
 const refusedPause = 50 * time.Millisecond
 
@@ -100,13 +107,15 @@ func (k *Keeper) drive(ctx context.Context, term uint64, id string) {
 		}
 		d.stamp = stampOfSwitch(state, s)
 		k.hooks.poke(id)
-		step, ok := steps[s.State]
+		step, ok := steps[s.State] // R6: of the state that is applied
 		if !ok {
 			d.over(ctx, s)
 			return
 		}
+		faultpoint.Reach(point(s.State, "before"))
 		began := time.Now()
 		out := d.run(ctx, superseded, s, step)
+		faultpoint.Reach(point(s.State, "after"))
 		if now := k.cfg.Store.State().Switch(id); now != nil && !now.IsOpen() {
 			d.over(ctx, now)
 			return
@@ -163,7 +172,7 @@ func (d *driver) advance(ctx context.Context, s *fsm.Switch, out outcome, took t
 		return
 	case ctx.Err() != nil:
 		return
-	case errors.Is(err, api.ErrOutcomeUnknown):
+	case errors.Is(err, api.ErrOutcomeUnknown): // R9
 		log.Warn("the outcome of a step's entry is unknown, asking", "error", err)
 		d.settle(ctx)
 		return
@@ -237,6 +246,8 @@ func (d *driver) requested(ctx context.Context, s *fsm.Switch) outcome {
 // over is called when the switch has ended: proxies of one that was rolled back
 // are told to write again, without waiting for their heartbeats.
 func (d *driver) over(ctx context.Context, s *fsm.Switch) {
+	faultpoint.Reach(point(s.State, "before"))
+	defer faultpoint.Reach(point(s.State, "after"))
 	if s.State == fsm.StateSuperseded {
 		d.log.Warn("switch superseded", "switch", s.ID, "group", s.Group, "reason", s.Error)
 		return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 )
 
 // drivers are the goroutines of one term: those that drive switches, and what
@@ -47,6 +48,7 @@ func (k *Keeper) lead(ctx context.Context, term uint64) error {
 	d.wg.Go(func() { k.keepRecord(ctx, term) })
 	k.driveOpenSwitches(ctx)
 
+	faultpoint.Reach(pointOver)
 	k.term.Store(0)
 	k.mu.Lock()
 	k.drivers = nil

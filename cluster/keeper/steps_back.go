@@ -19,7 +19,7 @@ func (d *driver) rollingBack(ctx context.Context, s *fsm.Switch) outcome {
 	if fenced {
 		wait = d.waits.restore
 	}
-	if _, connected := d.agents.Get(s.FromAddress); failover(s) && (!connected || s.Fenced == api.FencedDead) {
+	if _, connected := d.agents.Get(s.FromAddress); s.Fenced == api.FencedDead || failover(s) && !connected {
 		wait = d.waits.point // it is gone: there is nothing to wait for
 	}
 	var resumed sync.WaitGroup

@@ -8,9 +8,9 @@ import (
 	"github.com/zerokeeper/zero/jepsen/fault/clock"
 )
 
-// Build builds the zerokeepers that only runs need into dir, from the sources
-// around the working directory: one with a wall clock that can be moved, and one
-// that can be broken besides (the tag "control").
+// Build builds the programs that only runs need into dir, from the sources around
+// the working directory: a zerokeeper with a wall clock that can be moved, one that
+// can be broken besides (the tag "control"), and programs with fault points.
 func Build(ctx context.Context, dir string) error {
 	for program, tags := range map[string]string{programClock: "", programControl: "control"} {
 		if err := clock.Build(ctx, clock.BuildConfig{
@@ -19,5 +19,5 @@ func Build(ctx context.Context, dir string) error {
 			return fmt.Errorf("build %s: %w", program, err)
 		}
 	}
-	return nil
+	return buildPoints(ctx, dir)
 }

@@ -204,8 +204,11 @@ func TestScenarios(t *testing.T) {
 		t.Errorf("the smoke run is %v, %v", names(smoke), err)
 	}
 	picked, err := Scenarios([]string{"G18"}, false)
-	if err != nil || len(picked) != 5 {
-		t.Errorf("G18 picks %v, %v; want the five controls", names(picked), err)
+	if err != nil || len(picked) != 10 {
+		t.Errorf("G18 picks %v, %v; want the five controls of the quorum and the five of the switch", names(picked), err)
+	}
+	if full, err := Scenarios(Full([]string{"G8", "G2"}), false); err != nil || !slices.Equal(names(full), []string{"G8-full", "G2"}) {
+		t.Errorf("G8 and G2 in full are %v, %v", names(full), err)
 	}
 	for _, s := range picked {
 		if s.Finds == "" {

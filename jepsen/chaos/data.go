@@ -69,8 +69,9 @@ type DBHost struct {
 
 	agentHTTP string
 
-	conf string // what the agent has written for the server's next start
-	host *supervisor
+	conf   string // what the agent has written for the server's next start
+	errant bool   // it was made to write alone: it cannot have what the others have
+	host   *supervisor
 }
 
 // Data is the data plane of a run: places, processes and what was agreed about them.

@@ -166,6 +166,9 @@ func (d *Data) finals(ctx context.Context) ([]check.DBFinal, error) {
 	finals := make([]*check.DBFinal, len(d.Hosts))
 	err = each(len(d.Hosts), func(i int) error {
 		h := d.Hosts[i]
+		if h.errant {
+			return nil
+		}
 		if h != primary {
 			waiting, stop := context.WithTimeout(ctx, caughtUpTime)
 			defer stop()

@@ -51,7 +51,7 @@ func (r *Run) quorumConfig(f *fleet.Fleet, net fault.Net) quorumConfig {
 		cfg.clock = func(_ int, path string) (fault.Clock, error) { return clock.New(path) }
 	}
 	relays, _ := net.(*relay.Net)
-	if s.Control != "" || relays != nil {
+	if s.Control != "" && s.Data == nil || relays != nil {
 		cfg.program = filepath.Join(r.BinDir, programControl)
 		cfg.env = func(i int) []string {
 			env := []string{"ZERO_CONTROL=" + s.Control}

@@ -208,6 +208,10 @@ func (r *Run) judgeControl() {
 	if r.Scenario.Control == "" {
 		return
 	}
+	if r.Sound && r.Scenario.Data != nil {
+		r.judgeSound()
+		return
+	}
 	found := slices.ContainsFunc(r.problems, func(p string) bool { return strings.HasPrefix(p, r.Scenario.Finds) })
 	switch {
 	case found:
@@ -217,4 +221,19 @@ func (r *Run) judgeControl() {
 		others := r.problems
 		r.status, r.problems = Violation, append([]string{fmt.Sprintf("keepers built with %s were not found out: no problem begins with %q", r.Scenario.Control, r.Scenario.Finds)}, others...)
 	}
+}
+
+// judgeSound turns the verdict of a control whose programs were whole: what it is
+// for must not have been found. Its schedule may leave a server that needs a person.
+func (r *Run) judgeSound() {
+	i := slices.IndexFunc(r.problems, func(p string) bool { return strings.HasPrefix(p, r.Scenario.Finds) })
+	if r.status == Failed || r.status == Void {
+		return
+	}
+	r.Stat("others", r.problems)
+	if i < 0 {
+		r.status, r.problems = OK, nil
+		return
+	}
+	r.status, r.problems = Violation, append([]string{"the programs were whole"}, r.problems...)
 }

@@ -56,6 +56,9 @@ type Options struct {
 	Seed     uint64        // of the first run
 	Duration time.Duration // of the disturbed part; 0: one pass over the faults
 	Nodes    int           // instead of the scenario's; 0: as it says
+	// Sound runs the controls of the switch with programs that are whole: what the
+	// control is for must not be found then.
+	Sound bool
 }
 
 // Run is one run of a scenario.

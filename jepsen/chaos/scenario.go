@@ -84,6 +84,18 @@ func Scenarios(only []string, soak bool) ([]*Scenario, error) {
 	return picked, nil
 }
 
+// Full are the names with the whole matrix in place of its smoke run, where there
+// is one.
+func Full(only []string) []string {
+	full := slices.Clone(only)
+	for i, name := range full {
+		if slices.Contains(names(scenarios), name+"-full") {
+			full[i] = name + "-full"
+		}
+	}
+	return full
+}
+
 // order sorts G2 before G10, and controls last.
 func order(s *Scenario) string {
 	var n int

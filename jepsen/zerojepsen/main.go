@@ -2,7 +2,7 @@
 // machine allows, and says whether it kept what it promises.
 //
 //	zerojepsen [-bin DIR] [-only G1,G2] [-seed N] [-count N] [-nodes N]
-//	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build]
+//	           [-duration D] [-soak D] [-keep DIR] [-report FILE] [-list] [-build] [-full] [-sound]
 //	           [-kills N | -calm D | -dbkill N | -dbcut N | -dbcutleader N]
 //	           [-profile default|fast]
 //	zerojepsen -switches N | -elections N [-bin DIR] [-with DIR] [-report FILE]
@@ -39,6 +39,7 @@ type flags struct {
 	count, nodes            int
 	duration, soak          time.Duration
 	list, build             bool
+	sound, full             bool
 	kills                   int
 	calm                    time.Duration
 	profile                 string
@@ -59,7 +60,7 @@ var lossFlags = [3]struct {
 
 func main() {
 	var f flags
-	flag.StringVar(&f.bin, "bin", "bin", "directory with zerokeeper, zerokeeper-clock and zerokeeper-control")
+	flag.StringVar(&f.bin, "bin", "bin", "directory with the programs, and those that -build adds")
 	flag.StringVar(&f.only, "only", "", "names of scenarios, with commas between; empty: all")
 	flag.StringVar(&f.keep, "keep", "jepsen-runs", "directory for what runs leave that are not green")
 	flag.StringVar(&f.report, "report", "", "file for the report, JSON; empty: none")
@@ -69,7 +70,9 @@ func main() {
 	flag.DurationVar(&f.duration, "duration", 0, "of the disturbed part of a run; 0: one pass over its faults")
 	flag.DurationVar(&f.soak, "soak", 0, "run scenarios in random order until so much time is over or one is not green")
 	flag.BoolVar(&f.list, "list", false, "list the scenarios and end")
-	flag.BoolVar(&f.build, "build", false, "build the other zerokeepers that runs need into -bin, and end")
+	flag.BoolVar(&f.full, "full", false, "run the whole matrix of the scenarios that are named and have one (G8)")
+	flag.BoolVar(&f.sound, "sound", false, "run the controls of the switch with programs that are whole: they must not be found out")
+	flag.BoolVar(&f.build, "build", false, "build the other programs that runs need into -bin, and end")
 	flag.IntVar(&f.kills, "kills", 0, "measure so many deaths of the leader instead")
 	flag.DurationVar(&f.calm, "calm", 0, "count the elections under full load for so long instead")
 	for i, l := range lossFlags {
@@ -119,6 +122,9 @@ func run(ctx context.Context, tier fault.Tier, f flags) int {
 	if f.only != "" {
 		only = strings.Split(f.only, ",")
 	}
+	if f.full {
+		only = chaos.Full(only)
+	}
 	picked, err := chaos.Scenarios(only, f.soak > 0)
 	if err != nil {
 		fail(err)
@@ -132,7 +138,7 @@ func run(ctx context.Context, tier fault.Tier, f flags) int {
 			fail(err)
 		}
 	}
-	opts := chaos.Options{Tier: tier, BinDir: f.bin, KeepDir: f.keep, Seed: f.seed, Duration: f.duration, Nodes: f.nodes}
+	opts := chaos.Options{Tier: tier, BinDir: f.bin, KeepDir: f.keep, Seed: f.seed, Duration: f.duration, Nodes: f.nodes, Sound: f.sound}
 	switch {
 	case f.kills > 0:
 		err = chaos.MeasureKills(ctx, os.Stdout, opts, f.kills, f.profile)

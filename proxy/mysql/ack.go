@@ -1,4 +1,4 @@
-//go:build !nolease
+//go:build !nolease && !control
 
 package mysql
 

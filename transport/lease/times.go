@@ -71,7 +71,7 @@ func (t Times) Validate() error {
 		return fmt.Errorf("lease of %v: fenced %v and killed %v before its end, want time in between", t.Lease, t.Fence, t.Kill)
 	case 3*t.Beat+t.Lease/roundTrips > t.Lease-t.Fence:
 		return fmt.Errorf("lease of %v: two lost heartbeats of %v end it at %v before its end", t.Lease, t.Beat, t.Fence)
-	case t.Wait < t.outlived():
+	case t.Wait < t.outlived(): // R3
 		return fmt.Errorf("lease of %v: a wait of %v is shorter than the slowest holder's lease, want %v", t.Lease, t.Wait, t.outlived())
 	}
 	return t.validateFailsafe()
