@@ -19,7 +19,7 @@ func TestServerConf(t *testing.T) {
 		}
 	}
 	follow := func(r *rig) error {
-		_, err := r.give(stamp(2, api.StepPromoting), api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: me(), Primary: api.Datasource{Address: primary}})
+		_, err := r.give(stamp(2, api.StepPromoting), api.FollowDatasource, api.FollowDatasourceRequest{HostGroup: "orders", Replica: me(), Primary: api.Datasource{Address: primary}, Acknowledge: true})
 		return err
 	}
 	restore := func(r *rig) error {

@@ -98,7 +98,7 @@ func (c *RequestSwitch) apply(t *txn) ([]byte, *Refusal) {
 		return nil, refuse(CodeKeyMissing, "no host group %q", c.Group)
 	}
 	superseding := t.superseding(c, old)
-	if r := c.check(old, superseding, t.header.Time); r != nil {
+	if r := c.check(old, superseding, t.cools(c, old, superseding), t.header.Time); r != nil {
 		return nil, r
 	}
 	warnings, r := t.restrained(c, old, superseding)
@@ -165,9 +165,17 @@ func (t *txn) superseding(c *RequestSwitch, g *HostGroup) bool {
 	return open != nil && c.Kind == KindFailover && open.Committed() && c.From == g.Writable
 }
 
-// check is why a switch of group g is refused now (original, C2). An open
-// switch that is superseded has not ended: there is no cooldown.
-func (c *RequestSwitch) check(g *HostGroup, superseding bool, now int64) *Refusal {
+// cools reports whether the cooldown of group g counts for c. An open switch that is
+// superseded has not ended. A planned one that was rolled back changed nothing, and its
+// reason may have been that the primary died: no failover waits for that.
+func (t *txn) cools(c *RequestSwitch, g *HostGroup, superseding bool) bool {
+	last := first[Switch](t.Txn, tableSwitches, key(g.LastSwitch))
+	undone := last != nil && last.Kind == KindPlanned && last.State == StateRolledBack
+	return !superseding && !(c.Kind == KindFailover && undone)
+}
+
+// check is why a switch of group g is refused now (original, C2).
+func (c *RequestSwitch) check(g *HostGroup, superseding, cools bool, now int64) *Refusal {
 	switch n := len(g.Datasources); {
 	case g.IsFrozen(): // R25
 		return refuse(CodeGroupFrozen, "host group %s is frozen: %s. `zeroctl group show %s` says whom it waits for", g.Name, g.Frozen, g.Name)
@@ -190,10 +198,7 @@ func (c *RequestSwitch) check(g *HostGroup, superseding bool, now int64) *Refusa
 	case !g.Settings.EnableSwitch && !c.ByOperator:
 		return refuse(CodeInvalidSwitch, "host group %s: enable_switch is false, only an operator may switch", g.Name)
 	}
-	if superseding {
-		return nil
-	}
-	if wait := g.LastEnd + g.Settings.Cooldown - now; g.LastEnd != 0 && wait > 0 {
+	if wait := g.LastEnd + g.Settings.Cooldown - now; cools && g.LastEnd != 0 && wait > 0 {
 		return refuse(CodeTooFrequent, "switch %s of host group %s ended %s ago: the next is allowed in %s (switch.frequency)", g.LastSwitch, g.Name,
 			time.Duration(now-g.LastEnd).Round(time.Millisecond), time.Duration(wait).Round(time.Millisecond))
 	}

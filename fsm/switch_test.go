@@ -66,6 +66,20 @@ func TestSwitchRollsBackOnlyBeforeTheCommit(t *testing.T) {
 	}
 }
 
+// What a planned switch that was undone leaves keeps no failover waiting: the primary
+// may have died in the middle of it.
+func TestNoCooldownBeforeAFailover(t *testing.T) {
+	r := switchRig(t)
+	r.advance(0, StateRequested, StateRolledBack)
+	r.do(CodeTooFrequent, &RequestSwitch{Group: "g1", To: 1, Kind: KindPlanned})
+	r.do(0, &RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, ByOperator: true})
+	for _, undo := range []AdvanceSwitch{{From: StateRequested, To: StatePreflight}, {From: StatePreflight, To: StateVoting}, {From: StateVoting, To: StateStopping}, {From: StateStopping, To: StateRollingBack}, {From: StateRollingBack, To: StateRolledBack}} {
+		undo.ID, undo.Generation = "g1-2", 2
+		r.do(0, &undo)
+	}
+	r.do(CodeTooFrequent, &RequestSwitch{Group: "g1", To: 1, Kind: KindFailover, ByOperator: true}) // of a failover it does count
+}
+
 func TestGenerationsAreSpent(t *testing.T) {
 	r := switchRig(t)
 	r.advance(0, StateRequested, StateRolledBack)

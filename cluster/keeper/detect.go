@@ -47,7 +47,8 @@ func (k *Keeper) detect(ctx context.Context, term uint64) {
 
 // watchPrimary requests a failover of one group if its primary is gone.
 func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State, g *fsm.HostGroup, tried map[string]attempt) {
-	if !g.Settings.AutoFailover || !g.Settings.EnableSwitch || !replaceable(state, g) {
+	planned := inItsWay(state, g)
+	if !g.Settings.AutoFailover || !g.Settings.EnableSwitch || planned == nil && !replaceable(state, g) {
 		return
 	}
 	if state.Agent(g.Datasources[g.Writable]) == nil {
@@ -66,6 +67,14 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 	last.next = time.Now().Add(last.pause)
 	tried[g.Name] = last
 	log := k.log.With("group", g.Name, "primary", g.Datasources[g.Writable], "why", why)
+	if planned != nil {
+		log.Warn("the primary is gone: a planned switch gives way", "switch", planned.ID)
+		if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, &fsm.AbortSwitch{ID: planned.ID, Reason: "the primary is gone: " + why})); err != nil && ctx.Err() == nil {
+			log.Warn("the planned switch goes on", "switch", planned.ID, "error", err)
+		}
+		delete(tried, g.Name) // the failover is due as soon as it is rolled back
+		return
+	}
 	to, err := k.provisional(g)
 	if err != nil {
 		log.Error("the primary is gone, and there is nobody to take its place", "error", err)
@@ -83,6 +92,21 @@ func (k *Keeper) watchPrimary(ctx context.Context, term uint64, state *fsm.State
 	}
 	log.Warn("the primary is gone: failing over", "switch", string(result.Data))
 	k.startDriver(string(result.Data))
+}
+
+// inItsWay is the open planned switch of a group that would keep a failover waiting
+// for what a dead primary cannot answer; nil when there is none. From the fence on it is
+// not: a primary that dies then has given its place up already.
+func inItsWay(state *fsm.State, g *fsm.HostGroup) *fsm.Switch {
+	s := state.Switch(g.OpenSwitch)
+	if s == nil || s.Kind != fsm.KindPlanned || s.Abort != "" {
+		return nil
+	}
+	switch s.State {
+	case fsm.StateRequested, fsm.StatePreflight, fsm.StateVoting, fsm.StateStopping:
+		return s
+	}
+	return nil
 }
 
 // replaceable reports whether no switch of the group is open, or one that has

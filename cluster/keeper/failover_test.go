@@ -286,3 +286,23 @@ func TestFailoverOutlivesAProxy(t *testing.T) {
 		})
 	}
 }
+
+// A planned switch that waits for a primary which has died gives way, and the failover
+// waits for no cooldown.
+func TestDetectorEndsAPlannedSwitch(t *testing.T) {
+	t.Parallel()
+	f := world(t, 1, autoDocument(""), tuning{})
+	f.beating()
+	entered, release := f.proxies[0].block(api.StopWritingProxyDatasource)
+	defer release()
+	planned := f.startSwitch(1)
+	<-entered
+	f.kill()
+	if s := f.ended(planned); s.State != fsm.StateRolledBack || !strings.Contains(s.Error, "the primary is gone") {
+		t.Errorf("it ended as %s: %s", s.State, s.Error)
+	}
+	eventually(t, "a failover is requested", func() bool { return f.state().Switch("orders-2") != nil })
+	if s := f.ended("orders-2"); s.State != fsm.StateDone || s.Kind != fsm.KindFailover {
+		t.Errorf("the failover ended as %s: %s", s.State, s.Error)
+	}
+}
