@@ -27,7 +27,7 @@ func (a *Agent) reportBypass(ctx context.Context) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, a.cfg.StateTimeout)
 	defer cancel()
-	accounts, err := a.db.Bypass(bounded)
+	accounts, err := a.db.Bypass(bounded) // R26
 	switch {
 	case err != nil && ctx.Err() == nil:
 		a.log.Warn("cannot see which accounts read_only does not stop", "error", err)

@@ -135,15 +135,6 @@ func (f *failsafe) quiet() time.Duration {
 	return max(0, lease.Until(max(f.asking, f.until, f.lent, f.before)))
 }
 
-// agreed is the replica set that may be stored now (R17): the new one when nothing
-// of the old one is alive. settle is held.
-func (f *failsafe) agreed(old, now string) string {
-	if old != now && f.quiet() > 0 {
-		return old
-	}
-	return now
-}
-
 // promised counts a promise to another, and reports whether it begins a series.
 func (f *failsafe) promised() bool {
 	f.mu.Lock()
@@ -191,11 +182,11 @@ func (a *Agent) mayAsk(m memory) (api.Stamp, error) {
 	switch {
 	case !m.Failsafe || a.peers == nil:
 		return m.Stamp, fmt.Errorf("%w: it is off", errNotNow)
-	case m.Role != rolePrimary || m.ReplicaSet == "":
+	case m.Role != rolePrimary || m.ReplicaSet == "": // R18a
 		return m.Stamp, fmt.Errorf("%w: this server is not the primary, or its replicas are not known", errNotNow)
 	case newest.Compare(m.Stamp) > 0:
 		return m.Stamp, fmt.Errorf("%w: stamp %s was heard of, and is not on the disk yet", errNotNow, newest)
-	case inSwitch(m.Stamp.Step):
+	case inSwitch(m.Stamp.Step): // R18f
 		return m.Stamp, fmt.Errorf("%w: a switch is open (stamp %s)", errNotNow, m.Stamp)
 	case a.isDead():
 		return m.Stamp, fmt.Errorf("%w: the database server is dead", errNotNow)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -69,6 +70,7 @@ func (a *Agent) PeerHandler() wire.Handler {
 // peerHandle makes a wire handler of one for a role that was proven.
 func peerHandle[B, A any](a *Agent, role string, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
 	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
+		faultpoint.Reach(point(req.Name, "before"))
 		if p := wire.PrincipalFrom(ctx); p.Role != role || p.Auth == "" {
 			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, p.Role)
 		}
@@ -83,6 +85,7 @@ func peerHandle[B, A any](a *Agent, role string, f func(context.Context, *wire.R
 		if err != nil {
 			return nil, err
 		}
+		faultpoint.Reach(point(req.Name, "after"))
 		data, err := json.Marshal(answer)
 		if err != nil {
 			return nil, fmt.Errorf("%s: encode the answer: %w", req.Name, err)

@@ -150,7 +150,7 @@ func (m memory) refuses(body api.PromiseFailsafeRequest, newest api.Stamp) error
 		return api.Errorf(api.IdentityMismatch, "%s belongs to host group %q, not %q", m.Address, m.HostGroup, body.HostGroup)
 	case !m.Failsafe:
 		return api.Errorf(api.NoPromise, "host group %s does not use failsafe, as far as is known here", m.HostGroup)
-	case body.Stamp.Compare(newest) < 0:
+	case body.Stamp.Compare(newest) < 0: // R18c
 		return api.Errorf(api.StaleGeneration, "this agent has seen stamp %s, the primary %s", newest, body.Stamp)
 	case m.Role != roleNotPrimary:
 		return api.Errorf(api.NoPromise, "%s is the primary itself, or nobody has said that it is not", m.Address)

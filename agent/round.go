@@ -62,7 +62,7 @@ func (a *Agent) collect(ctx context.Context, m memory, times lease.Times, body a
 	defer all.Wait()
 	defer cancel()
 	answers, n := make(chan error), 0
-	for address := range strings.SplitSeq(m.ReplicaSet, ",") {
+	for address := range strings.SplitSeq(m.ReplicaSet, ",") { // R18b
 		if address == a.db.Address() {
 			continue
 		}

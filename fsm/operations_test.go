@@ -25,6 +25,7 @@ func (r *rig) wantRefusal(code uint16, says string, c Command) {
 // failOver takes a failover of g1 from the request to its end.
 func (r *rig) failOver(from, to int, byOperator bool) string {
 	r.t.Helper()
+	r.members("g1")
 	id := string(r.do(0, &RequestSwitch{Group: "g1", From: from, To: to, Kind: KindFailover, Reason: "gone", RequestedBy: "detector", ByOperator: byOperator}).Data)
 	states := []string{StateRequested, StatePreflight, StateVoting, StateStopping, StateFencing, StateCatchingUp, StatePromoting, StateSwitching, StateRecovering, StateRepointing, StateDone}
 	for i := range len(states) - 1 {
@@ -137,6 +138,7 @@ func TestAcknowledgementDoesNotStopSuperseding(t *testing.T) {
 	r.publish(0, auto("g1", "a:1", "b:1"))
 	r.failOver(0, 1, false)
 	id := r.m.State().Group("g1").Pending.Switch
+	r.members("g1")
 	r.do(0, &RequestSwitch{Group: "g1", From: 1, To: 0, Kind: KindPlanned, Reason: "r", ByOperator: true})
 	for _, s := range [][2]string{{StateRequested, StatePreflight}, {StatePreflight, StateVoting}, {StateVoting, StateStopping}, {StateStopping, StateFencing}, {StateFencing, StateCatchingUp}, {StateCatchingUp, StatePromoting}} {
 		r.advance(0, s[0], s[1])

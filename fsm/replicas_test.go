@@ -16,7 +16,7 @@ func (r *rig) members(group string) {
 	r.t.Helper()
 	g := r.m.State().Group(group)
 	for i, address := range g.Datasources {
-		if i != g.Writable {
+		if i != g.Writable && g.Replica(address) == "" {
 			r.replica(0, group, address, ReplicaJoining)
 			r.replica(0, group, address, ReplicaMember)
 		}

@@ -16,6 +16,7 @@ const (
 	fileStates      = "fsm/switch.go"
 	fileDriver      = "cluster/keeper/drive.go"
 	fileAgent       = "agent/handlers.go"
+	filePeers       = "agent/peers.go"
 	fileAgentMemory = "agent/agent.go"
 	fileProxy       = "proxy/handlers.go"
 )
@@ -29,7 +30,7 @@ func pointRules(t *tree) []string {
 		files[f.path] = f.ast
 	}
 	var bad []string
-	for _, p := range []string{fileStates, fileDriver, fileAgent, fileAgentMemory, fileProxy} {
+	for _, p := range []string{fileStates, fileDriver, fileAgent, filePeers, fileAgentMemory, fileProxy} {
 		if files[p] == nil {
 			bad = append(bad, p+" is gone: the points of what it held are set nowhere")
 		}
@@ -92,13 +93,14 @@ func orderPoints(t *tree, files map[string]*ast.File) []string {
 	for _, name := range keepers {
 		handled[name] = true
 	}
-	for _, file := range []string{fileAgent, fileProxy} {
-		points := reaches(files[file], "handle", "f")
-		for _, order := range handledBy(files[file], "handle") {
+	for _, at := range [][2]string{{fileAgent, "handle"}, {filePeers, "peerHandle"}, {fileProxy, "handle"}} {
+		file, handle := at[0], at[1]
+		points := reaches(files[file], handle, "f")
+		for _, order := range handledBy(files[file], handle) {
 			handled[order] = true
 			for _, when := range []string{"before", "after"} {
 				if !slices.Contains(points, when) {
-					bad = append(bad, fmt.Sprintf("%s: handle has no point %q, which %s needs", file, when, order))
+					bad = append(bad, fmt.Sprintf("%s: %s has no point %q, which %s needs", file, handle, when, order))
 				}
 			}
 		}
@@ -149,7 +151,7 @@ func remembering(t *tree) []string {
 		}
 		for _, decl := range f.ast.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
-			if ok && strings.HasSuffix(fn.Name.Name, "Processor") && callsOf(f.ast, fn.Name.Name, "begin") > 0 && callsOf(f.ast, fn.Name.Name, "remember") == 0 {
+			if ok && strings.HasSuffix(fn.Name.Name, "Processor") && callsOf(f.ast, fn.Name.Name, "begin") > 0 && callsOf(f.ast, fn.Name.Name, "remember")+callsOf(f.ast, fn.Name.Name, "rememberMeanwhile") == 0 {
 				bad = append(bad, t.at(fn.Pos(), "%s remembers nothing of its order: it has no point \"durable\"", fn.Name.Name))
 			}
 		}
@@ -321,6 +323,7 @@ func TestPointsCanFail(t *testing.T) {
 			"func over() { faultpoint.Reach(point(s, \"before\")); defer faultpoint.Reach(point(s, \"after\")) }\n",
 		fileAgent: "package agent\nvar t = wire.Handlers{api.StateFetch: handle(x), api.Fence: handle(y)}\n" +
 			"func handle() { faultpoint.Reach(point(n, \"before\")); f(); faultpoint.Reach(point(n, \"after\")) }\n",
+		filePeers:         "package agent\nfunc peerHandle() { faultpoint.Reach(point(n, \"before\")); f(); faultpoint.Reach(point(n, \"after\")) }\n",
 		fileAgentMemory:   "package agent\nfunc remember() { faultpoint.Reach(point(n, \"durable\")) }\n",
 		"agent/orders.go": "package agent\nfunc FenceProcessor() { begin(); remember() }\n",
 		fileProxy: "package proxy\nvar t = wire.Handlers{api.PushConfig: handle(x)}\n" +

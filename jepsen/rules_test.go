@@ -33,23 +33,22 @@ var shown = map[string][]string{
 	"R13": {"cluster/keeper.TestFailoverNeedsThePreparedProcess", "agent.TestRestartedCandidate", "G8"},
 	"R14": {"agent.TestWritableByALeaseOnly", "agent.TestRealLease", "G8"},
 	"R15": {"agent.TestLeaseEnds", "agent.TestHangsAtTheEnd", "agent.TestRealLease"},
-	"R16": {"agent.TestDiskBeforeTheServer", "proxy.TestDiskBeforeTheAnswer", "G18-nomemory"},
+	"R16": {"agent.TestDiskBeforeTheServer", "agent.TestPromiseIsKept", "agent.TestPromiseOfAnotherBoot", "agent.TestWiped", "proxy.TestDiskBeforeTheAnswer", "G18-nomemory"},
+	"R17": {"fsm.TestOnlyMembersArePromoted", "fsm.TestReplicaRefusals", "cluster/keeper.TestReplicaJoins", "cluster/keeper.TestReplicaLeaves", "agent.TestPrimarySetIsDurable", "agent.TestSetIsAgreedWhenQuiet"},
+	"R18": {"agent.TestWhoAsks", "agent.TestRound", "agent.TestRefusesToPromise", "agent.TestLends", "agent.TestTakenAwayInARound", "proxy.TestTakesALentLease", "jepsen/e2e.TestFailsafe"},
 	"R19": {"cluster/keeper.TestLosslessNeedsEveryReplica", "agent/mysql.TestLosslessFailover"},
+	"R20": {"fsm.TestReplicaTransitions", "fsm.TestDegraded", "cluster/keeper.TestDegrades", "agent.TestReplicaAcknowledgesAsRecorded", "agent/mysql.TestOnlyWhoIsToldAcknowledges", "jepsen/e2e.TestSemiSync"},
 	"R21": {"agent.TestStarts", "agent.TestDeath"},
 	"R22": {"agent/mysql.TestFenceSparesWhoWaitsForAck", "agent/mysql.TestReplicaOperationsReleaseNobody"},
 	"R23": {"fsm.TestSupersede", "cluster/keeper.TestStuckFailoverIsSuperseded"},
 	"R24": {"proxy.TestOrdersAreRefused", "agent.TestOrdersAreRefused", "fsm.TestConfigRemapsTheWritableByAddress"},
+	"R25": {"fsm.TestRecoveryFreezes", "fsm.TestHeardStamps", "cluster/keeper.TestRestoredKeeperAsks", "cluster/keeper.TestHigherStampFreezes", "jepsen/e2e.TestRestore"},
+	"R26": {"agent/mysql.TestPreflight", "agent/mysql.TestBypass", "agent.TestBypassIsReported"},
 }
 
 // pending are the rules that nothing enforces yet, and why. One that has a place
 // in the code must leave this table, and have a row in shown.
-var pending = map[string]string{
-	"R17": "the replica set of a failsafe lease: there is no failsafe yet",
-	"R18": "there is no failsafe yet",
-	"R20": "acknowledging replicas are not recorded yet",
-	"R25": "restored keepers do not ask their agents yet",
-	"R26": "what bypasses read_only is looked for, but not as a rule of its own yet",
-}
+var pending = map[string]string{}
 
 // enforced matches a comment that says that what it stands at enforces rules, as
 // "// R12c: why" and "// R13, R16"; a rule in parentheses is only referred to.

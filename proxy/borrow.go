@@ -143,7 +143,7 @@ func (g *group) lent(grant api.Grant, until lease.Instant, in func() bool) error
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case grant.Stamp.Compare(g.state.Stamp) < 0:
+	case grant.Stamp.Compare(g.state.Stamp) < 0: // R18e
 		return api.Errorf(api.StaleGeneration, "host group %s has seen stamp %s, the lender %s", g.name, g.state.Stamp, grant.Stamp)
 	case !in():
 		return api.Errorf(api.NotReady, "this proxy was taken out of service while it asked")
