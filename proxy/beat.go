@@ -48,7 +48,6 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 			}
 			silent, retry = false, firstRetry
 			p.answered.Store(int64(time.Since(p.started)))
-			p.leaseMS.Store(answer.LeaseMS)
 			if answer.IntervalMS > 0 {
 				interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)
 			}

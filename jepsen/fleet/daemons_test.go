@@ -95,7 +95,7 @@ func TestDaemons(t *testing.T) {
 	wantArgs(t, "p1", argsOf(t, p.URL("/args")), map[string]string{"name": "p1", "data": filepath.Join(p.Dir(), "data"),
 		"keepers": addrs, "cluster": "shop", "mysql": p.MySQL(), "http": p.HTTP(), "extra": "e"})
 
-	m := &Maria{port: 3306, socket: filepath.Join(f.Dir(), "db1", "mysqld.sock")}
+	m := &Maria{host: "127.0.0.1", port: 3306, socket: filepath.Join(f.Dir(), "db1", "mysqld.sock")}
 	a, err := f.StartAgent(ctx, AgentConfig{Name: "a1", Maria: m, Account: Account{"zero_agent", "agent's"},
 		Replication: Account{"zero_repl", "replica's"}})
 	if err != nil {
