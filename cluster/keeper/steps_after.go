@@ -10,6 +10,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -48,6 +49,9 @@ func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 		return outcome{}
 	}
 	out := next(fsm.StateSwitching, s.ToAddress+" is writable")
+	if faultpoint.Armed(point(fsm.StateSwitching, "before"), point(fsm.StateSwitching, "after")) {
+		return out
+	}
 	select {
 	case <-d.pointed.done:
 		then := d.switched()
