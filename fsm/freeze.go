@@ -142,6 +142,7 @@ func (c *ThawGroup) apply(t *txn) ([]byte, *Refusal) {
 		g.Committed = g.Generation
 	}
 	g.Frozen, g.FrozenAt, g.Heard, g.Decided = "", 0, 0, t.meta().Epoch
+	t.recordThaw(&g)
 	g.Thawed = clip(fmt.Sprintf("by %s in generation %d, primary %s: %s", c.By, g.Generation, c.Primary, c.Reason))
 	t.put(tableGroups, &g)
 	return nil, nil

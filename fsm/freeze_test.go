@@ -50,6 +50,9 @@ func TestRecoveryFreezes(t *testing.T) {
 	if g.IsFrozen() || !g.Open() || g.Generation != 7 || g.Committed != 5 || g.Writable != 1 || g.Decided != 1 {
 		t.Errorf("thawed: %+v", g)
 	}
+	if g.Replica("a:1") != ReplicaJoining || len(g.Recorded) != 1 || g.RecordVersion == 0 {
+		t.Errorf("recorded: %+v: an old primary that the restored record does not name may have acknowledged since", g.Recorded)
+	}
 	r.do(CodeNotFrozen, &thaw)
 	if ahead, _ := g.Ahead(1, 0, 9, StepIdle); ahead {
 		t.Error("one who was not asked comes back with a stamp from before the decision, and counts as ahead")

@@ -227,6 +227,20 @@ func (t *txn) recordCommit(g *HostGroup, s *Switch) *Refusal {
 	return nil
 }
 
+// recordThaw makes the record of a group whose keepers were restored what may be true:
+// the one that was restored is older than that of the agents, and whoever joined since may
+// have acknowledged. So every datasource counts (R19), and none is promotable before
+// the primary's agent has stored the set with it (R17).
+func (t *txn) recordThaw(g *HostGroup) {
+	rows := slices.DeleteFunc(slices.Clone(g.Recorded), func(r Recorded) bool { return slices.Contains(g.Datasources, r.Address) })
+	for i, address := range g.Datasources {
+		if i != g.Writable {
+			rows = append(rows, Recorded{Address: address, State: ReplicaJoining, Index: t.index, Since: t.header.Time, Why: "the keepers were restored: it may have joined since"})
+		}
+	}
+	g.Recorded, g.RecordVersion = rows, t.index
+}
+
 // recordDatasources lets those leave that a configuration does not name any more:
 // they count until they confirm that they acknowledge nothing.
 func (t *txn) recordDatasources(g *HostGroup) {
