@@ -110,6 +110,7 @@ func TestBuild(t *testing.T) {
 		a, b := newClock(t), newClock(t)
 		started := time.Now()
 		pa, pb := start(t, program, a.Env()...), start(t, program, b.Env()...)
+		pa.sees(0, 0, started) // it has begun: what it sees later is since then
 		pb.sees(0, 0, started)
 		if err := a.Set(day); err != nil {
 			t.Fatal(err)
