@@ -22,6 +22,9 @@ const (
 	// lastRetry. A lost leader is most often replaced soon, and a lease runs out.
 	firstRetry = 20 * time.Millisecond
 	lastRetry  = 80 * time.Millisecond
+	// silence is how long nobody answers until it is worth a word: an election, and the
+	// first moments of a process, are over by then.
+	silence = time.Second
 )
 
 // Run asks the server what it is, tells the keepers, makes it what they answer,
@@ -97,21 +100,23 @@ func (a *Agent) beat(ctx context.Context, link Link) {
 	case <-ctx.Done():
 	case <-a.secured: // R14: read-only before anything is told
 	}
-	retry, silent := firstRetry, false
+	retry, told, heard := firstRetry, false, time.Now()
 	for seq := uint64(1); ctx.Err() == nil; seq++ {
 		pause, err := a.beatOnce(ctx, link, seq)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil && !silent:
-			a.log.Warn("no keeper answers; going on with what holds", "error", err)
-		case err == nil && silent:
-			a.log.Info("keepers answer again")
-		}
-		if silent = err != nil; silent {
+		case err != nil:
 			pause, retry = min(retry, pause), min(2*retry, lastRetry)
-		} else {
-			retry = firstRetry
+			if !told && time.Since(heard) >= silence {
+				told = true
+				a.log.Warn("no keeper answers; going on with what holds", "error", err)
+			}
+		default:
+			if told {
+				a.log.Info("keepers answer again", "after", time.Since(heard).Round(time.Millisecond))
+			}
+			retry, told, heard = firstRetry, false, time.Now()
 		}
 		select {
 		case <-ctx.Done():

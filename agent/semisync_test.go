@@ -92,6 +92,19 @@ func TestAcknowledgesAcrossARestart(t *testing.T) {
 	}
 }
 
+// TestFrozenGroupGoesOnAcknowledging (R25): while the keepers say nothing of the group
+// its commits must not begin to wait for nobody.
+func TestFrozenGroupGoesOnAcknowledging(t *testing.T) {
+	r := newLeased(t, replica())
+	r.keep(1, replicaSays(true))
+	r.did("SemiSyncReplica true")
+	r.keepSemiSync(r.t.Context(), nil, api.Moment{}, new(backoff))
+	r.did("SemiSyncReplica true")
+	if s := r.says(); !s.Replica {
+		t.Errorf("it says %+v", s)
+	}
+}
+
 // TestStoppedReplicaIsLeftAlone (R19): nothing restarts the IO thread of one that was
 // told to receive nothing more, nor in the middle of a switch.
 func TestStoppedReplicaIsLeftAlone(t *testing.T) {

@@ -22,13 +22,16 @@ const (
 	// lastRetry. A lost leader is most often replaced soon, and leases run out.
 	firstRetry = 20 * time.Millisecond
 	lastRetry  = 80 * time.Millisecond
+	// silence is how long nobody answers until it is worth a word: an election, and the
+	// first moments of a process, are over by then.
+	silence = time.Second
 )
 
 // beat registers, and then sends heartbeats until ctx ends; each answer says
 // what holds. Trouble is told once, not at every beat.
 func (p *Proxy) beat(ctx context.Context, link Link) {
 	interval, retry := defaultBeat, firstRetry
-	silent, disobeyed := false, false
+	told, disobeyed, heard := false, false, time.Now()
 	for seq := uint64(1); ctx.Err() == nil; seq++ {
 		sent := p.now() // R10: whatever redirects and waits the heartbeat meets on its way
 		answer, life, err := p.ask(ctx, link, seq)
@@ -37,16 +40,16 @@ func (p *Proxy) beat(ctx context.Context, link Link) {
 		}
 		pause := interval
 		if err != nil {
-			if !silent {
+			if !told && time.Since(heard) >= silence {
+				told = true
 				p.log.Warn("no keeper answers; going on with what holds", "error", err)
 			}
-			silent = true
 			pause, retry = min(retry, interval), min(2*retry, lastRetry)
 		} else {
-			if silent {
-				p.log.Info("keepers answer again")
+			if told {
+				p.log.Info("keepers answer again", "after", time.Since(heard).Round(time.Millisecond))
 			}
-			silent, retry = false, firstRetry
+			told, heard, retry = false, time.Now(), firstRetry
 			p.answered.Store(int64(time.Since(p.started)))
 			if answer.IntervalMS > 0 {
 				interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)

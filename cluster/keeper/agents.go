@@ -66,8 +66,12 @@ func (k *Keeper) agentAnswer(state *fsm.State, address, incarnation string, seq 
 		return answer, nil // a newer process answers for the server
 	}
 	answer.LeaseMS = k.times.Lease.Milliseconds()
+	g, _ := state.GroupOf(address)
+	if g != nil && g.IsFrozen() {
+		return answer, nil // R25: what it remembers is asked for, not overwritten; nobody stops to acknowledge
+	}
 	answer.Moment = api.Moment{Epoch: state.Epoch(), Index: state.Index()}
-	if g, _ := state.GroupOf(address); g != nil && !g.IsFrozen() { // R25: what it remembers is asked for, not overwritten
+	if g != nil {
 		one := grant(state, g)
 		one.Open = agentOpen(g)
 		one.Policy = cmp.Or(g.Settings.Policy, fsm.PolicyLossless)

@@ -234,7 +234,7 @@ func (d *Data) publish(ctx context.Context) error {
 	for _, h := range d.Hosts {
 		write = append(write, h.Addr())
 	}
-	lines := append([]string{"need_vote: true", "frequency: 1s", "drain_timeout: 1s", "binlog_wait_time: 5s", "fence_timeout: 2s", fmt.Sprintf("hold_timeout: %dms", 15000+d.published.Add(1))}, d.plan.Switch...)
+	lines := append([]string{"need_vote: true", "frequency: 1s", "auto_ack_after: 0", "drain_timeout: 1s", "binlog_wait_time: 5s", "fence_timeout: 2s", fmt.Sprintf("hold_timeout: %dms", 15000+d.published.Add(1))}, d.plan.Switch...)
 	text := fmt.Sprintf(`basic:
   config_name: %s
   user: %s

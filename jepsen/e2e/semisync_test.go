@@ -29,7 +29,7 @@ const (
 // nobody does is decided by the policy.
 func TestSemiSync(t *testing.T) {
 	ctx := limit(t, 3*time.Minute)
-	s := newScene(t, ctx, stage.Config{Proxies: 1, Switch: []string{"  auto_failover: true", "  policy: available"}})
+	s := newScene(t, ctx, stage.Config{Proxies: 1, Switch: []string{"  auto_failover: true", "  policy: available", "  auto_ack_after: 0"}})
 	s.dropsOne(t, ctx)
 	db, err := s.Open(s.Proxies[0])
 	if err == nil {

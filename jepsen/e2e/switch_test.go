@@ -170,7 +170,7 @@ func (s *scene) readable(t *testing.T, ctx context.Context, record api.Switch) {
 	text := s.ctl(t, ctx, exitOK, "switch", "show", record.ID).Stdout
 	has(t, "switch show", text, "Done: the primary of "+stage.Group+" moved from", record.From, record.To, "end-to-end test",
 		"STEPS", "preflight", "stopping", "fencing", "catching-up", "promoting", "switching", "recovering", "repointing",
-		"CHECKS", "every proxy is up", "skipped: operator", "WHERE THE OLD PRIMARY STOPPED", "gtid_binlog_pos")
+		"RULES (", "every proxy is up", "skipped: operator", "WHERE THE OLD PRIMARY STOPPED", "gtid_binlog_pos")
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "FAILED") || strings.Contains(line, "%!") {
 			t.Errorf("switch show: %s", line)

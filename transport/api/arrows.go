@@ -124,7 +124,7 @@ type HeartbeatAnswer struct {
 	IntervalMS  int64   `json:"intervalMs"`        // until the next heartbeat
 	LeaseMS     int64   `json:"leaseMs,omitempty"` // from its sending; 0: no lease is granted
 	Grants      []Grant `json:"grants"`
-	Moment      Moment  `json:"moment,omitzero"` // to an agent: of the record that the grants are from
+	Moment      Moment  `json:"moment,omitzero"` // to an agent: of the record that the grants are from; none while its group is frozen, of which nothing is said
 }
 
 // Grant says what holds for one host group (R4). Index and datasource always
