@@ -173,6 +173,9 @@ func (s *Server) demote(ctx context.Context, c *session, r *Replication, f *Foll
 
 // repoint changes the source and starts.
 func (s *Server) repoint(ctx context.Context, c *session, src Source, change string, f *Following) error {
+	if err := c.stopIO(ctx); err != nil {
+		return err
+	}
 	if err := c.exec(ctx, "stop slave", "STOP SLAVE"); err != nil {
 		return err
 	}
