@@ -168,7 +168,13 @@ func (s *Server) demote(ctx context.Context, c *session, r *Replication, f *Foll
 			return err
 		}
 	}
-	return c.stopSource(ctx)
+	if err := c.stopSource(ctx); err != nil {
+		return err
+	}
+	if r == nil { // it was a primary: what it has, the new one has
+		s.endDumps(ctx, c, 0)
+	}
+	return nil
 }
 
 // repoint changes the source and starts.
