@@ -185,12 +185,16 @@ func (a *Agent) followed(result mysql.Following, source mysql.Source) func(*mysq
 
 // RestoreDatasourceProcessor makes the old primary of a switch that is rolled
 // back writable again. A server that replicates by now is not what it was.
-func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Request, body api.RestoreDatasourceRequest) (api.AgentState, error) {
+func (a *Agent) RestoreDatasourceProcessor(ctx context.Context, req *wire.Request, body api.RestoreDatasourceRequest) (_ api.AgentState, err error) {
 	o, err := a.begin(ctx, req, rankOrder, body.HostGroup, body.Primary, api.StepRollingBack)
 	if err != nil {
 		return api.AgentState{}, err
 	}
 	defer o.release()
+	defer func() { err = a.unlessDead(ctx, err) }()
+	living, over := a.whileAlive(o.ctx)
+	defer over()
+	o.ctx = living
 	s, err := a.ask(o.ctx)
 	if err != nil {
 		return api.AgentState{}, err

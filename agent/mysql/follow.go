@@ -168,11 +168,20 @@ func (s *Server) demote(ctx context.Context, c *session, r *Replication, f *Foll
 			return err
 		}
 	}
-	return c.stopSource(ctx)
+	if err := c.stopSource(ctx); err != nil {
+		return err
+	}
+	if r == nil { // it was a primary: what it has, the new one has
+		s.endDumps(ctx, c, 0)
+	}
+	return nil
 }
 
 // repoint changes the source and starts.
 func (s *Server) repoint(ctx context.Context, c *session, src Source, change string, f *Following) error {
+	if err := c.stopIO(ctx); err != nil {
+		return err
+	}
 	if err := c.exec(ctx, "stop slave", "STOP SLAVE"); err != nil {
 		return err
 	}

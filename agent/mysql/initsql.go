@@ -169,6 +169,7 @@ func (p InitParams) settings() string {
 			"rpl_semi_sync_master_timeout = "+ackTimeoutMS,
 			"rpl_semi_sync_master_wait_no_slave = 1",
 			"rpl_semi_sync_slave_enabled = 0  # the agent turns it on once the record names the replica",
+			"rpl_semi_sync_slave_kill_conn_timeout = "+killConnSeconds+"  # for a source that is silent; never 0",
 			"# sync_relay_log = 1           # makes an acknowledgement mean: on the replica's disk; one fsync for each event",
 		)
 	}

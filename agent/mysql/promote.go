@@ -37,6 +37,7 @@ func (s *Server) Promote(ctx context.Context, may Permit) (Promoted, error) {
 			if err := c.endReplication(ctx); err != nil {
 				return err
 			}
+			s.endDumps(ctx, c, zombieSeconds)
 		}
 		if s.cfg.SemiSync {
 			if err := c.exec(ctx, "turn semi-sync source on", semiSyncSourceOn); err != nil {

@@ -51,7 +51,7 @@ func (c *session) stopReceiving(ctx context.Context) error {
 	if _, err := c.replica(ctx); err != nil {
 		return err
 	}
-	if err := c.exec(ctx, "stop io thread", "STOP SLAVE IO_THREAD"); err != nil {
+	if err := c.stopIO(ctx); err != nil {
 		return err
 	}
 	r, err := c.replica(ctx)

@@ -44,7 +44,7 @@ const (
 		"GLOBAL rpl_semi_sync_master_timeout=" + ackTimeoutMS + ", GLOBAL rpl_semi_sync_master_wait_no_slave=1, " +
 		"GLOBAL rpl_semi_sync_master_enabled=1"
 	semiSyncSourceOff  = "SET GLOBAL rpl_semi_sync_master_enabled=0"
-	semiSyncReplicaOn  = "SET GLOBAL rpl_semi_sync_slave_enabled=1"
+	semiSyncReplicaOn  = "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout=" + killConnSeconds + ", GLOBAL rpl_semi_sync_slave_enabled=1"
 	semiSyncReplicaOff = "SET GLOBAL rpl_semi_sync_slave_enabled=0"
 )
 
@@ -83,7 +83,7 @@ func (s *Server) SemiSyncReplica(ctx context.Context, on bool) error {
 		if r.SQLRunning != "Yes" { // stopping the IO thread too would put the relay log at risk
 			return fmt.Errorf("%w: the sql thread does not run: resume it first", ErrReplication)
 		}
-		if err := c.exec(ctx, "stop io thread", "STOP SLAVE IO_THREAD"); err != nil {
+		if err := c.stopIO(ctx); err != nil {
 			return err
 		}
 		if err := c.exec(ctx, "start io thread", "START SLAVE IO_THREAD"); err != nil {

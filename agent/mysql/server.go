@@ -124,7 +124,7 @@ func (s *Server) session(ctx context.Context, lane *sql.DB) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w: %w", s.cfg.Address, ErrUnreachable, err)
 	}
-	return &session{conn: conn, timeout: s.cfg.StatementTimeout}, nil
+	return &session{conn: conn, timeout: s.cfg.StatementTimeout, nudge: s.nudge}, nil
 }
 
 // workSession is session for an operation on a server that zero can drive.

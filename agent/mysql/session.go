@@ -107,6 +107,7 @@ func peerPID(conn net.Conn) (int, error) {
 type session struct {
 	conn    *sql.Conn
 	timeout time.Duration
+	nudge   func(context.Context) // see stopIO; nil: of another server
 }
 
 func (c *session) close() { _ = c.conn.Close() }

@@ -66,7 +66,7 @@ var apiExit = map[api.Code]int{
 	api.LastProxy: ExitRefused, api.ForeignCluster: ExitRefused, api.PreflightFailed: ExitRefused,
 	api.NoPromise: ExitRefused, api.PromiseAlive: ExitRefused, api.NoFailsafe: ExitRefused,
 	api.NotPrepared: ExitRefused, api.NotReplica: ExitRefused, api.NotDrained: ExitRefused,
-	api.StillReplica: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
+	api.StillReplica: ExitRefused, api.ServerDead: ExitRefused, api.Conflict: ExitRefused, api.DiskLow: ExitRefused,
 	api.GroupFrozen: ExitRefused, api.NotFrozen: ExitRefused,
 	api.MayLoseWrites: ExitRefused, api.NoCandidate: ExitRefused, api.PrimaryAlive: ExitRefused,
 	api.Maintenance: ExitRefused, api.Braked: ExitRefused, api.AckPending: ExitRefused, api.HookVeto: ExitRefused,

@@ -27,3 +27,24 @@ func TestRollbackDoesNotWaitForADeadPrimary(t *testing.T) {
 		t.Errorf("fenced: %q; it took %v", s.Fenced, took)
 	}
 }
+
+// TestRollbackTakesDeadForAnAnswer: the primary was fenced alive and dies after that; its
+// agent refuses to re-open it.
+func TestRollbackTakesDeadForAnAnswer(t *testing.T) {
+	t.Parallel()
+	const long = time.Minute
+	f := world(t, 1, plainDocument, tuning{waits: func(w *waits) { brief(w); w.restore = long }})
+	f.agents[0].on(api.RestoreDatasource, refuses(api.ServerDead, "it is dead"))
+	f.agents[1].on(api.WaitPosition, refuses(api.BinlogInconsistent, "it is errant"))
+	begin := time.Now()
+	err := f.ask(api.ClusterDatasourcesSwitch, api.ClusterDatasourcesSwitchRequest{HostGroup: "orders", ToIndex: 1, Reason: "r"}, nil)
+	if err == nil {
+		t.Error("it was not rolled back")
+	}
+	if s := f.show("orders-1"); s.Fenced != api.FencedConfirmed {
+		t.Errorf("fenced: %q", s.Fenced)
+	}
+	if took := time.Since(begin); took > 10*time.Second { // asking is given up after 15 s
+		t.Errorf("it took %v", took)
+	}
+}

@@ -54,11 +54,18 @@ func (d *driver) restore(ctx context.Context, s *fsm.Switch, wait time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	meta := d.meta()
-	return d.retry(ctx, d.waits.role, stale, func(ctx context.Context) error {
+	return d.retry(ctx, d.waits.role, cannotRestore, func(ctx context.Context) error {
 		state, err := d.agent(ctx, s.FromAddress, api.RestoreDatasource, meta, api.RestoreDatasourceRequest{HostGroup: s.Group, Primary: d.source(s)})
 		if err == nil && state.ReadOnly {
 			err = api.Errorf(api.NotReady, "it is still read-only")
 		}
 		return err
 	})
+}
+
+// cannotRestore reports whether the old primary cannot be re-opened by this order any
+// more. If a dead server comes back its agent does it, by the grant.
+func cannotRestore(err error) bool {
+	code, _ := api.CodeOf(err)
+	return stale(err) || code == api.ServerDead
 }

@@ -98,6 +98,7 @@ const (
 	NotReplica       Code = 3105
 	NotDrained       Code = 3106
 	StillReplica     Code = 3107
+	ServerDead       Code = 3108
 )
 
 // codeText is the one table of codes: what each means, in words that an
@@ -179,6 +180,7 @@ var codeText = map[Code]string{
 	NotReplica:         "the server is not a replica",
 	NotDrained:         "the relay log is not applied yet",
 	StillReplica:       "the server is still a replica",
+	ServerDead:         "the database server is dead",
 }
 
 // Codes returns every code of the table, ascending.

@@ -35,6 +35,7 @@ SET SESSION sql_log_bin=1;
 -- rpl_semi_sync_master_timeout = 315360000000
 -- rpl_semi_sync_master_wait_no_slave = 1
 -- rpl_semi_sync_slave_enabled = 0  # the agent turns it on once the record names the replica
+-- rpl_semi_sync_slave_kill_conn_timeout = 1  # for a source that is silent; never 0
 -- # sync_relay_log = 1           # makes an acknowledgement mean: on the replica's disk; one fsync for each event
 -- event_scheduler = OFF          # the agent turns it on where the primary is
 -- # At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.
