@@ -14,6 +14,8 @@ import (
 // monotonic. A new term starts with everybody heard of just now, so that nobody
 // expires early; nobody is ever expired before the time it was promised.
 type presence struct {
+	deciding sync.RWMutex // an expiry is being recorded: held by it, shared by heartbeats that come in; taken before mu
+
 	mu      sync.Mutex
 	since   time.Time // the term's start
 	proxies map[string]proxyBeat
@@ -47,12 +49,16 @@ func (p *presence) reset() {
 }
 
 func (p *presence) beatProxy(key string, beat api.ProxyHeartbeatRequest) {
+	p.deciding.RLock()
+	defer p.deciding.RUnlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.proxies[key] = proxyBeat{now(), beat}
 }
 
 func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
+	p.deciding.RLock()
+	defer p.deciding.RUnlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	dead := 0
@@ -123,10 +129,8 @@ func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
 		}
 		paused = false
 		state := k.cfg.Store.State()
-		for _, c := range k.expired(state) {
-			if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, c)); err != nil && ctx.Err() == nil {
-				k.log.Warn("cannot record a silent proxy or agent", "command", c, "error", err)
-			}
+		for _, e := range k.expired(state) {
+			k.expire(ctx, term, e)
 		}
 		k.presence.forget(state)
 		k.leases.forget(k.times.Wait)
@@ -134,27 +138,59 @@ func (k *Keeper) watchPresence(ctx context.Context, term uint64) {
 	}
 }
 
-// expired are the commands for everybody who was silent for too long.
-func (k *Keeper) expired(state *fsm.State) []fsm.Command {
-	var commands []fsm.Command
+// expiry is what the silence of one proxy or agent changes, for as long as it lasts.
+type expiry struct {
+	command fsm.Command
+	silent  func() time.Duration
+	least   time.Duration
+}
+
+// expire records that somebody was silent for too long. A heartbeat is counted either
+// before that, and it was not, or when it is recorded, and takes it back: one that came in
+// between would be answered, and its sender lost all the same.
+func (k *Keeper) expire(ctx context.Context, term uint64, e expiry) {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.CallTimeout)
+	defer cancel()
+	k.presence.deciding.Lock()
+	defer k.presence.deciding.Unlock()
+	if e.silent() < e.least {
+		return
+	}
+	if _, err := refused(k.cfg.Store.ProposeInTerm(ctx, term, fsm.Header{}, e.command)); err != nil && ctx.Err() == nil {
+		k.log.Warn("cannot record a silent proxy or agent", "command", e.command, "error", err)
+	}
+}
+
+// expired is everybody who was silent for too long.
+func (k *Keeper) expired(state *fsm.State) []expiry {
+	var list []expiry
 	for _, row := range state.Proxies("") {
-		_, age, _ := k.presence.proxy(proxyKey(row.Cluster, row.ID))
+		silent := func() time.Duration {
+			_, age, _ := k.presence.proxy(proxyKey(row.Cluster, row.ID))
+			return age
+		}
+		age := silent()
 		out := k.outOfAll(state, row.Cluster, proxyHolder(row.Cluster, row.ID)) == 0 // R5
 		switch {
 		case row.Status == fsm.StatusUp && age >= k.cfg.LostAfter:
 			k.log.Warn("proxy lost", "cluster", row.Cluster, "proxy", row.ID, "silent", age.Round(time.Millisecond))
-			commands = append(commands, &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusLost, Reason: "no heartbeat for " + age.Round(time.Millisecond).String()})
+			lost := &fsm.SetProxyStatus{Cluster: row.Cluster, ID: row.ID, From: row.Status, To: fsm.StatusLost, Reason: "no heartbeat for " + age.Round(time.Millisecond).String()}
+			list = append(list, expiry{lost, silent, k.cfg.LostAfter})
 		case out && row.Status == fsm.StatusLost && age >= k.cfg.LostAfter+k.cfg.RemoveAfter,
 			out && (row.Status == fsm.StatusReady || row.Status == fsm.StatusUnreg) && age >= k.cfg.RemoveAfter:
 			k.log.Warn("proxy removed", "cluster", row.Cluster, "proxy", row.ID, "was", row.Status, "silent", age.Round(time.Millisecond))
-			commands = append(commands, &fsm.RemoveProxy{Cluster: row.Cluster, ID: row.ID, From: row.Status})
+			list = append(list, expiry{&fsm.RemoveProxy{Cluster: row.Cluster, ID: row.ID, From: row.Status}, silent, k.cfg.RemoveAfter})
 		}
 	}
 	for _, row := range state.Agents() {
-		if _, age, _ := k.presence.agent(row.Address); row.Status == fsm.StatusUp && age >= k.cfg.LostAfter {
+		silent := func() time.Duration {
+			_, age, _ := k.presence.agent(row.Address)
+			return age
+		}
+		if age := silent(); row.Status == fsm.StatusUp && age >= k.cfg.LostAfter {
 			k.log.Warn("agent lost", "datasource", row.Address, "silent", age.Round(time.Millisecond))
-			commands = append(commands, &fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusLost})
+			list = append(list, expiry{&fsm.SetAgentStatus{Address: row.Address, Incarnation: row.Incarnation, Status: fsm.StatusLost}, silent, k.cfg.LostAfter})
 		}
 	}
-	return commands
+	return list
 }

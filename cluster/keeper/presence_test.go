@@ -241,3 +241,27 @@ func TestIdleSessionsAreForgotten(t *testing.T) {
 	}
 	eventually(t, "the other one too", func() bool { return len(f.state().Sessions()) == 0 })
 }
+
+// TestBeatBesideAnExpiry: a heartbeat that comes in after somebody was found silent,
+// and before that is recorded, is not lost: its sender is up when it has the answer.
+func TestBeatBesideAnExpiry(t *testing.T) {
+	f := world(t, 1, plainDocument, tuning{config: func(c *Config) { c.LostAfter, c.RemoveAfter = time.Hour, time.Hour }})
+	k := f.leader().keeper.Load()
+	k.presence.reset()
+	k.presence.mu.Lock()
+	k.presence.since = time.Now().Add(-61 * time.Minute)
+	k.presence.mu.Unlock()
+	silent := k.expired(f.state())
+	f.proxies[0].beat()
+	f.agents[0].beat()
+	for _, e := range silent {
+		k.expire(t.Context(), f.state().Term(), e)
+	}
+	f.agents[1].beat() // it was recorded as lost
+	if p, a, b := f.state().Proxy("shop", "p1"), f.state().Agent(db0), f.state().Agent(db1); p.Status != fsm.StatusUp || a.Status != fsm.StatusUp || b.Status != fsm.StatusUp {
+		t.Errorf("the proxy that was heard is %s, the agents are %s and %s", p.Status, a.Status, b.Status)
+	}
+	if s := f.state().Agent(db2).Status; s != fsm.StatusLost {
+		t.Errorf("an agent that was not heard is %s", s)
+	}
+}

@@ -139,6 +139,9 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 		k.activateInBackground(hello.Cluster, c.who.ID)
 	}
 	k.presence.beatProxy(proxyKey(hello.Cluster, c.who.ID), c.body)
+	if now := k.cfg.Store.State().Proxy(hello.Cluster, c.who.ID); row != nil && now != nil && now.Incarnation == row.Incarnation {
+		row = now // it may have been lost meanwhile
+	}
 	if err := k.heardAll(ctx, hello.Cluster, c.who.ID, c.body.Stamps); err != nil { // R25
 		return api.HeartbeatAnswer{}, err
 	}
