@@ -32,6 +32,7 @@ const (
 var deadLines = []string{
 	`zeroagent\.agent: the database server is dead`,
 	`zeroagent\.agent: this server needs a person: .*source not reachable`,
+	`zeroagent\.agent: this server needs a person: .*alarm="commits wait for an acknowledgement: `,
 	`zerokeeper\.keeper: the old primary is not writable after a rollback`,
 }
 

@@ -77,11 +77,13 @@ func (r *Run) playSplits(ctx context.Context, all []nemesis, p pace) error {
 }
 
 // fencing is what an agent says when it kills its server, as it must when that cannot be made read-only in time.
-// A replica that hears nothing of its source asks for a person, until it hears it again.
+// A replica that hears nothing of its source asks for a person, until it hears it again; so does a primary that no replica
+// hears.
 var fencing = []string{
 	`\[ERROR\] zerokeeper\.keeper: the old primary is not writable after a rollback: see to its agent`,
 	`\[ERROR\] zeroagent\.agent: this server needs a person: .*following of \S+ io thread: source not reachable`,
 	`\[ERROR\] zeroagent\.agent: this server needs a person: .*alarm="this server does not receive from \S+ io thread: source not reachable`,
+	`\[ERROR\] zeroagent\.agent: this server needs a person: .*alarm="commits wait for an acknowledgement: `,
 	`\[ERROR\] zeroagent\.agent: killing the database server: .*"it could not be made read-only before its lease ends"`,
 	`\[ERROR\] zeroagent\.agent: the database server is dead: its process is gone`,
 }
