@@ -197,7 +197,7 @@ func (d *Data) start(ctx context.Context) error {
 	if err := each(len(d.Proxies), func(i int) error { return d.Proxies[i].Start(ctx) }); err != nil {
 		return err
 	}
-	return d.healthy(ctx)
+	return d.ready(ctx)
 }
 
 // startServers makes the first database the primary of the others, with all accounts.
@@ -272,6 +272,22 @@ func (d *Data) zeroctl(ctx context.Context, args ...string) error {
 // healthy waits until `zeroctl status` finds nothing to complain of.
 func (d *Data) healthy(ctx context.Context) error {
 	return fleet.Eventually(ctx, 100*time.Millisecond, func(ctx context.Context) error { return d.zeroctl(ctx, "status") })
+}
+
+// ready waits after the start, with the first server as the primary, until each replica would pass for the new one: it
+// takes a moment until all acknowledge.
+func (d *Data) ready(ctx context.Context) error {
+	if err := d.healthy(ctx); err != nil {
+		return err
+	}
+	return fleet.Eventually(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		for i := range d.Hosts[1:] {
+			if err := d.zeroctl(ctx, "switch", "start", "--group", dataGroup, "--to", strconv.Itoa(i+1), "--dry-run"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // processes are all of the data plane, with the names of what they are.
