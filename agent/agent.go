@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,9 +27,7 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
-	ahead  sync.WaitGroup // stopReceivingAhead, askForAck
-	asking atomic.Bool    // askForAck runs
-	askAt  time.Duration  // of waiting, when it runs next; of enforce
+	ahead sync.WaitGroup // stopReceivingAhead
 
 	turn    turn   // of whoever changes the server's role, or the memory
 	ordered string // the order that has the turn, empty when none has

@@ -32,7 +32,6 @@ type Database interface {
 	// Semi-sync: whether the agent sees to it, and both its sides.
 	ManagesSemiSync() bool
 	SemiSyncSource(ctx context.Context, on bool) error
-	AskForAck(ctx context.Context) error
 	SemiSyncReplica(ctx context.Context, on bool) error
 	// The server's process: found and kept in sight, killed, confirmed dead.
 	Attach(ctx context.Context, dataDir string) (mysql.Process, error)

@@ -216,8 +216,6 @@ func (d *database) SemiSyncSource(ctx context.Context, on bool) error {
 	return nil
 }
 
-func (d *database) AskForAck(ctx context.Context) error { return d.begin(ctx, "AskForAck") }
-
 func (d *database) SemiSyncReplica(ctx context.Context, on bool) error {
 	if err := d.begin(ctx, "SemiSyncReplica "+strconv.FormatBool(on)); err != nil {
 		return err

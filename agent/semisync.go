@@ -18,8 +18,6 @@ const (
 	// told at once; ackUrgent ends that: by then they know.
 	ackStuck  = time.Second
 	ackUrgent = 10 * time.Second
-	// ackLost is how long they wait until the server is made to ask anew.
-	ackLost = 250 * time.Millisecond
 )
 
 // unacked watches commits that wait for an acknowledgement. Under load some always
@@ -98,7 +96,6 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 	stuck := a.unacked.waited()
 	a.mu.Unlock()
 	a.sayStuck(stuck, state.SemiSync)
-	a.askForAck(ctx, stuck, state.SemiSync)
 	told := heard && moment != api.Moment{} && moment.Compare(done) >= 0
 	if !state.Reachable && !(dead && told) || !a.db.ManagesSemiSync() && !told {
 		return
@@ -252,31 +249,6 @@ func (a *Agent) sayStuck(waited time.Duration, s mysql.SemiSync) {
 	if waited < ackUrgent {
 		poke(a.hurry)
 	}
-}
-
-// askForAck helps commits on whose acknowledgement was lost with a connection: the
-// replica is back and has them, and would only acknowledge what comes next. One is asked
-// for at a time, ever more seldom: what asks waits like every commit, also when this agent
-// has given up on it. Nobody is released without one (R22).
-func (a *Agent) askForAck(ctx context.Context, waited time.Duration, s mysql.SemiSync) {
-	if waited < ackLost {
-		a.askAt = ackLost
-		return
-	}
-	if waited < a.askAt || !s.SourceActive || s.Clients == 0 || !a.asking.CompareAndSwap(false, true) {
-		return
-	}
-	a.askAt = 2 * waited
-	a.ahead.Go(func() {
-		defer a.asking.Store(false)
-		ctx, cancel := context.WithTimeout(ctx, a.cfg.RoleTimeout)
-		defer cancel()
-		if err := a.db.AskForAck(ctx); err != nil {
-			a.log.Debug("an acknowledgement was asked for, and none came", "error", err)
-			return
-		}
-		poke(a.look)
-	})
 }
 
 // notYet reports whether a server waits for the record to name it before it follows.

@@ -223,29 +223,6 @@ func TestStuckCommitsAreAnAlarm(t *testing.T) {
 	}
 }
 
-// TestAsksForAnAcknowledgement: of commits that wait although a replica is connected,
-// again and again, ever more seldom.
-func TestAsksForAnAcknowledgement(t *testing.T) {
-	r := newLeased(t, writable())
-	ask := func(waited time.Duration, clients uint64) {
-		r.askForAck(t.Context(), waited, mysql.SemiSync{SourceEnabled: true, SourceActive: true, WaitSessions: 8, Clients: clients})
-		r.ahead.Wait()
-	}
-	for _, step := range []struct {
-		waited  time.Duration
-		clients uint64
-		asked   int
-	}{
-		{0, 1, 0}, {200 * time.Millisecond, 1, 0}, {300 * time.Millisecond, 0, 0}, {300 * time.Millisecond, 1, 1}, {500 * time.Millisecond, 1, 1},
-		{650 * time.Millisecond, 1, 2}, {time.Second, 1, 2}, {0, 1, 2}, {300 * time.Millisecond, 1, 3},
-	} {
-		ask(step.waited, step.clients)
-		if n := r.db.called("AskForAck"); n != step.asked {
-			t.Errorf("after %v with %d replicas it has asked %d times, want %d", step.waited, step.clients, n, step.asked)
-		}
-	}
-}
-
 // TestOldPrimaryWaitsForTheRecord: it follows only over a connection that
 // acknowledges, so not before the record names it.
 func TestOldPrimaryWaitsForTheRecord(t *testing.T) {

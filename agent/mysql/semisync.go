@@ -61,19 +61,6 @@ func (s *Server) SemiSyncSource(ctx context.Context, on bool) error {
 	})
 }
 
-// AskForAck writes an event to the binary log that changes nothing, and waits for its
-// acknowledgement. A commit whose acknowledgement was lost with a connection is not
-// acknowledged when the replica is back, although it has it: the next one is, and with it
-// all before. When every client waits there is no next one.
-func (s *Server) AskForAck(ctx context.Context) error {
-	c, err := s.session(ctx, s.work)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return c.exec(ctx, "ask for an acknowledgement", "FLUSH HOSTS")
-}
-
 // SemiSyncReplica turns the replica's acknowledgements on or off and confirms
 // it. The server applies a change when its IO thread connects, so a running one
 // is restarted; the SQL thread is left alone.
