@@ -16,8 +16,13 @@ func (r *rig) members(group string) {
 	r.t.Helper()
 	g := r.m.State().Group(group)
 	for i, address := range g.Datasources {
-		if i != g.Writable && g.Replica(address) == "" {
+		if i == g.Writable {
+			continue
+		}
+		if g.Replica(address) == "" {
 			r.replica(0, group, address, ReplicaJoining)
+		}
+		if r.m.State().Group(group).Replica(address) == ReplicaJoining {
 			r.replica(0, group, address, ReplicaMember)
 		}
 	}
