@@ -131,11 +131,8 @@ func (r *arm) once(ctx context.Context, l *load.Load) (Row, error) {
 		ID: s.ID, State: s.State, Error: s.Error, Blackout: ms(l.Gap(span)), Steady: ms(l.Gap(load.Span{From: begin, To: asked})),
 		Record: s.BlackoutMS, Errors: len(failures), Steps: map[string]float64{},
 	}
-	for i, step := range s.Steps {
+	for _, step := range s.Steps {
 		row.Steps[step.State] = step.TookMS
-		if i > 0 { // what the entry took that began the step
-			row.Steps[entry(step.State)] = max(ms(step.Time.Sub(s.Steps[i-1].Time))-s.Steps[i-1].TookMS, 0)
-		}
 	}
 	for i := 0; i < len(failures) && i < 3; i++ {
 		row.Failures = append(row.Failures, failures[i].Err.Error())

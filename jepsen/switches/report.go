@@ -17,7 +17,7 @@ type Row struct {
 	Record   float64            `json:"record_blackout_ms"`
 	Errors   int                `json:"errors"`
 	Failures []string           `json:"failures,omitempty"`
-	Steps    map[string]float64 `json:"steps_ms"` // of each state, and of the entry that began it
+	Steps    map[string]float64 `json:"steps_ms"` // of each state, with the entry that ends it
 }
 
 // Rows are the switches of one build.
@@ -60,9 +60,6 @@ func spread(values []float64) Spread {
 // states are those of the blackout, in their order.
 var states = []string{"stopping", "fencing", "catching-up", "promoting", "switching", "recovering"}
 
-// entry is what the time of a state's own entry is called.
-func entry(state string) string { return state + " (entry)" }
-
 // sum adds up the rows.
 func (r *Rows) sum() {
 	var blackout, record, steady []float64
@@ -88,7 +85,7 @@ func (r *Rows) sum() {
 func (r *Row) steps() string {
 	var b strings.Builder
 	for _, state := range states {
-		fmt.Fprintf(&b, " %s %.1f+%.1f", state, r.Steps[entry(state)], r.Steps[state])
+		fmt.Fprintf(&b, " %s %.1f", state, r.Steps[state])
 	}
 	return b.String()
 }
@@ -104,7 +101,6 @@ func (r *Report) Print(w io.Writer) {
 		line("  normally", b.Steady)
 		line("record's blackout", b.Record)
 		for _, state := range states {
-			line("  "+entry(state), b.Steps[entry(state)])
 			line("  "+state, b.Steps[state])
 		}
 		if l := b.Long; l != nil {
