@@ -34,10 +34,15 @@ func (a *Agent) handlerTable() wire.Handlers {
 // handle makes a wire handler of one that takes a struct. The members in
 // required must be in the body.
 func handle[B, A any](a *Agent, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
+	return handleFrom(a, func(p wire.Principal) bool { return p.Role == api.RoleKeeper }, f, required...)
+}
+
+// handleFrom is handle for those that may ask.
+func handleFrom[B, A any](a *Agent, may func(wire.Principal) bool, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
 	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
 		faultpoint.Reach(point(req.Name, "before"))
-		if role := wire.PrincipalFrom(ctx).Role; role != api.RoleKeeper {
-			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, role)
+		if p := wire.PrincipalFrom(ctx); !may(p) {
+			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, p.Role)
 		}
 		if err := a.awaitSecure(ctx); err != nil {
 			return nil, err

@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"fmt"
 
 	"github.com/zerokeeper/zero/transport"
 	"github.com/zerokeeper/zero/transport/api"
-	"github.com/zerokeeper/zero/transport/faultpoint"
 	"github.com/zerokeeper/zero/transport/wire"
 )
 
@@ -69,29 +67,7 @@ func (a *Agent) PeerHandler() wire.Handler {
 
 // peerHandle makes a wire handler of one for a role that was proven.
 func peerHandle[B, A any](a *Agent, role string, f func(context.Context, *wire.Request, B) (A, error), required ...string) wire.Handler {
-	return func(ctx context.Context, req *wire.Request) (*wire.Response, error) {
-		faultpoint.Reach(point(req.Name, "before"))
-		if p := wire.PrincipalFrom(ctx); p.Role != role || p.Auth == "" {
-			return nil, api.Errorf(api.Forbidden, "%s: not for the role %q", req.Name, p.Role)
-		}
-		if err := a.awaitSecure(ctx); err != nil {
-			return nil, err
-		}
-		var body B
-		if err := api.Decode(req.Name, req.Body, required, &body); err != nil {
-			return nil, err
-		}
-		answer, err := f(ctx, req, body)
-		if err != nil {
-			return nil, err
-		}
-		faultpoint.Reach(point(req.Name, "after"))
-		data, err := json.Marshal(answer)
-		if err != nil {
-			return nil, fmt.Errorf("%s: encode the answer: %w", req.Name, err)
-		}
-		return &wire.Response{Data: data}, nil
-	}
+	return handleFrom(a, func(p wire.Principal) bool { return p.Role == role && p.Auth != "" }, f, required...)
 }
 
 // peer is where the agent of a datasource of the group listens.

@@ -93,14 +93,18 @@ func orderPoints(t *tree, files map[string]*ast.File) []string {
 	for _, name := range keepers {
 		handled[name] = true
 	}
-	for _, at := range [][2]string{{fileAgent, "handle"}, {filePeers, "peerHandle"}, {fileProxy, "handle"}} {
-		file, handle := at[0], at[1]
-		points := reaches(files[file], handle, "f")
-		for _, order := range handledBy(files[file], handle) {
+	for _, at := range []struct{ table, by, file, points string }{
+		{fileAgent, "handle", fileAgent, "handleFrom"}, {filePeers, "peerHandle", fileAgent, "handleFrom"}, {fileProxy, "handle", fileProxy, "handle"},
+	} {
+		if at.by != at.points && callsOf(files[at.table], at.by, at.points) == 0 {
+			bad = append(bad, fmt.Sprintf("%s: %s does not go through %s, which has the points", at.table, at.by, at.points))
+		}
+		points := reaches(files[at.file], at.points, "f")
+		for _, order := range handledBy(files[at.table], at.by) {
 			handled[order] = true
 			for _, when := range []string{"before", "after"} {
 				if !slices.Contains(points, when) {
-					bad = append(bad, fmt.Sprintf("%s: %s has no point %q, which %s needs", file, handle, when, order))
+					bad = append(bad, fmt.Sprintf("%s: %s has no point %q, which %s needs", at.file, at.points, when, order))
 				}
 			}
 		}
@@ -322,8 +326,9 @@ func TestPointsCanFail(t *testing.T) {
 			"func drive() { d.over(); faultpoint.Reach(point(s, \"before\")); d.run(); faultpoint.Reach(point(s, \"after\")) }\n" +
 			"func over() { faultpoint.Reach(point(s, \"before\")); defer faultpoint.Reach(point(s, \"after\")) }\n",
 		fileAgent: "package agent\nvar t = wire.Handlers{api.StateFetch: handle(x), api.Fence: handle(y)}\n" +
-			"func handle() { faultpoint.Reach(point(n, \"before\")); f(); faultpoint.Reach(point(n, \"after\")) }\n",
-		filePeers:         "package agent\nfunc peerHandle() { faultpoint.Reach(point(n, \"before\")); f(); faultpoint.Reach(point(n, \"after\")) }\n",
+			"func handle() { handleFrom() }\n" +
+			"func handleFrom() { faultpoint.Reach(point(n, \"before\")); f(); faultpoint.Reach(point(n, \"after\")) }\n",
+		filePeers:         "package agent\nfunc peerHandle() { handleFrom() }\n",
 		fileAgentMemory:   "package agent\nfunc remember() { faultpoint.Reach(point(n, \"durable\")) }\n",
 		"agent/orders.go": "package agent\nfunc FenceProcessor() { begin(); remember() }\n",
 		fileProxy: "package proxy\nvar t = wire.Handlers{api.PushConfig: handle(x)}\n" +
@@ -343,6 +348,7 @@ func TestPointsCanFail(t *testing.T) {
 	canFail(t, pointRules, []badCase{
 		{name: "good", files: good},
 		{name: "an order of an agent is handled past the points", files: change(fileAgent, "api.Fence: handle(y)", "api.Fence: other(y)"), want: "Fence is handled by no handle"},
+		{name: "requests of agents past the points", files: change(filePeers, "handleFrom()", "other()"), want: "peerHandle does not go through"},
 		{name: "an order without memory", files: change("agent/orders.go", "remember()", ""), want: "FenceProcessor remembers nothing"},
 		{name: "no point after the disk", files: change(fileAgentMemory, "durable", "x"), want: "remember has no point"},
 		{name: "no point before an end", files: change(fileDriver, "{ faultpoint.Reach(point(s, \"before\")); defer", "{ defer"), want: "over has no point \"before\", which StateB"},
