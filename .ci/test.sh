@@ -11,6 +11,16 @@ parts=("$@")
 
 table=()
 started=$SECONDS
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# What failed, once more at the very end: where only the end of a log is kept, it is all that can be read.
+why() {
+	printf '\nwhy %s failed:\n' "$1"
+	{
+		grep -aE '^[[:space:]]*--- FAIL|^FAIL|^panic:|^fatal error:|DATA RACE|^[[:space:]]+[a-z0-9_]+_test\.go:[0-9]+:' "$log"
+		sed -n '/ runs green, /,$p' "$log" # jepsen says it itself
+	} | cut -c1-300 | tail -n 25
+}
 finish() {
 	local row
 	printf '\n%-14s %8s  %s\n' part seconds result
@@ -26,12 +36,13 @@ export ZERO_BIN="$PWD/bin"
 for part in "${parts[@]}"; do
 	printf '\n=== %s\n' "$part"
 	begin=$SECONDS
-	ONCE=1 make --no-print-directory "$part"
-	code=$?
+	ONCE=1 make --no-print-directory "$part" 2>&1 | tee "$log"
+	code=${PIPESTATUS[0]}
 	if [ $code -ne 0 ]; then
 		table+=("$part $((SECONDS - begin)) FAILED")
 		finish
-		exit $code
+		why "$part"
+		exit "$code"
 	fi
 	table+=("$part $((SECONDS - begin)) ok")
 done

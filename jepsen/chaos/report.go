@@ -100,5 +100,24 @@ func Summarize(out io.Writer, results []Result) bool {
 	if skipped > 0 {
 		fmt.Fprintf(out, "%d runs were SKIPPED: they need more of the machine than this tier has\n", skipped)
 	}
+	again(out, results)
 	return green+skipped == len(results) && green > 0
+}
+
+// again repeats what was not green: where only the end of a log is kept, it is
+// all that can be read.
+func again(out io.Writer, results []Result) {
+	for _, r := range results {
+		if r.Status == OK || r.Status == Skipped {
+			continue
+		}
+		fmt.Fprintf(out, "%s %s, %d keepers, seed %d\n", r.Scenario, r.Status, r.Nodes, r.Seed)
+		for i, p := range r.Problems {
+			if i == 3 {
+				fmt.Fprintf(out, "    … %d more\n", len(r.Problems)-i)
+				break
+			}
+			fmt.Fprintf(out, "    %.300s\n", p)
+		}
+	}
 }
