@@ -137,13 +137,22 @@ type snapshot struct {
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	n, err := s.state.WriteTo(sink)
 	if err != nil {
-		return errors.Join(fmt.Errorf("write snapshot: %w", err), sink.Cancel())
+		return gaveUp(fmt.Errorf("write snapshot: %w", err), sink)
 	}
 	if err := sink.Close(); err != nil {
 		return fmt.Errorf("finish snapshot: %w", err)
 	}
 	s.size.Set(float64(n))
 	return nil
+}
+
+// gaveUp cancels a snapshot that cannot be written. The error is one line: it
+// goes into raft's log.
+func gaveUp(err error, sink raft.SnapshotSink) error {
+	if cancelErr := sink.Cancel(); cancelErr != nil {
+		return fmt.Errorf("%w; and it cannot be cleared away: %w", err, cancelErr)
+	}
+	return err
 }
 
 // Release has nothing to give back.

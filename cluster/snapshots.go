@@ -191,7 +191,7 @@ func (s *trailedSink) Close() error {
 	if !s.closed {
 		s.closed = true
 		if _, err := s.SnapshotSink.Write(s.trailer); err != nil {
-			return errors.Join(fmt.Errorf("write the trailer: %w", err), s.SnapshotSink.Cancel())
+			return gaveUp(fmt.Errorf("write the trailer: %w", err), s.SnapshotSink)
 		}
 	}
 	return s.SnapshotSink.Close()

@@ -22,12 +22,14 @@ var (
 	// A line of hclog, as text or JSON, or fleet's heading of a new process, ends the dump of a crash.
 	logged = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\S+ +\[[A-Z]+\]|^\{.*"@level"`)
 	header = regexp.MustCompile(`^--- \d{4}-\d\d-\d\dT`)
+	// hclog sets values of several lines off by spaces, behind the line of the message.
+	continued = regexp.MustCompile(`^  \S|^  \| |^  $`)
 )
 
 // LogScan checks I14 on logs of zero's processes: panics, fatal errors, data races, dumps of goroutines and [ERROR]
 // lines of hclog are problems, with file and line. allow is what is expected of processes that must stop, as regular
 // expressions of whole or parts of lines: it excuses error lines and crashes, the dump after an excused crash too, but
-// never a data race. A file that cannot be read, and none at all, are Unknown.
+// never a data race. A value of several lines belongs to the error line that it stands behind. A file that cannot be read, and none at all, are Unknown.
 func LogScan(allow []*regexp.Regexp, files ...string) Verdict {
 	f := newFinding()
 	s := scanner{f: f, allow: allow}
@@ -51,6 +53,7 @@ type scanner struct {
 	lines, excused int
 	// Of the file at hand.
 	dump reason // whose goroutines are being listed
+	open string // what is to be said of an error line, unless a line of its values excuses it
 }
 
 // reason is why there are goroutines in a log.
@@ -67,7 +70,7 @@ func (s *scanner) file(path string) error {
 	if err != nil {
 		return err
 	}
-	s.dump = none
+	s.dump, s.open = none, ""
 	in := bufio.NewReaderSize(file, maxScanned)
 	for number := 1; ; number++ {
 		line, rerr := in.ReadSlice('\n')
@@ -79,6 +82,7 @@ func (s *scanner) file(path string) error {
 			_, rerr = in.ReadSlice('\n')
 		}
 		if errors.Is(rerr, io.EOF) {
+			s.close()
 			return file.Close()
 		}
 		if rerr != nil {
@@ -90,6 +94,15 @@ func (s *scanner) file(path string) error {
 // line looks at one line. A dump is reported once, where it begins.
 func (s *scanner) line(file string, number int, line []byte) {
 	report := func(what string) { s.f.problem("%s: %s:%d: %s", what, file, number, line) }
+	if s.open != "" {
+		if continued.Match(line) {
+			if s.allowed(line) {
+				s.open = ""
+			}
+			return
+		}
+		s.close()
+	}
 	ofLogger := logged.Match(line)
 	if ofLogger || header.Match(line) {
 		s.dump = none
@@ -107,11 +120,19 @@ func (s *scanner) line(file string, number int, line []byte) {
 		}
 	case errorLine.Match(line):
 		if !s.allowed(line) {
-			report("error")
+			s.open = fmt.Sprintf("error: %s:%d: %s", file, number, line)
 		}
 	case goroutine.Match(line) && s.dump == none:
 		report("goroutines")
 		s.dump = reported
+	}
+}
+
+// close reports the error line that nothing excused.
+func (s *scanner) close() {
+	if s.open != "" {
+		s.f.problem("%s", s.open)
+		s.open = ""
 	}
 }
 

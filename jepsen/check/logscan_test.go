@@ -15,6 +15,13 @@ const quiet = `--- 2026-01-02T03:04:05.000000006Z /usr/bin/zerokeeper ["--name" 
 
 const failStop = "2026-01-02T03:04:06.123+0200 [ERROR] keeper: the Raft store failed: error=EIO\n"
 
+const severalLines = `2026-01-02T03:04:06.123Z [ERROR] keeper: failed to take snapshot:
+  error=
+  | failed to persist snapshot: the Raft store failed: EIO
+  | write state.bin: EIO
+  
+`
+
 const dump = `panic: failed to save current term: input/output error [recovered]
 	panic: again
 
@@ -40,6 +47,12 @@ func TestLogScan(t *testing.T) {
 		{"fail-stop", quiet + failStop, "", 0},
 		{"fail-stop with a panic", quiet + failStop + dump + quiet, "", 0},
 		{"an error", quiet + strings.ReplaceAll(failStop, "store", "cat"), "error: k.log:5: 2026", 1},
+		{"an error of several lines", quiet + severalLines + quiet, "", 0},
+		{"an error of several lines at the end", quiet + severalLines, "", 0},
+		{"an error of several lines that nothing excuses", quiet + strings.ReplaceAll(severalLines, "store", "cat") + quiet, "error: k.log:5: 2026", 1},
+		{"an excuse in the next record", quiet + strings.ReplaceAll(severalLines, "store", "cat") + failStop, "error: k.log:5: 2026", 1},
+		{"two errors of several lines", severalLines + strings.ReplaceAll(severalLines, "store", "cat"), "error: k.log:6: 2026", 1},
+		{"a data race behind an error", quiet + severalLines + "WARNING: DATA RACE\n", "data race: k.log:10", 1},
 		{"a JSON error", `{"@level":"error","@message":"x"}`, "error: k.log:1", 1},
 		{"a panic", quiet + "panic: runtime error: index out of range\n\n" + dump[strings.Index(dump, "goroutine"):], "crash: k.log:5: panic: runtime", 1},
 		{"a second panic", "panic: x\n" + quiet + "panic: y\n", "crash: k.log:6: panic: y", 2},
