@@ -51,6 +51,7 @@ type Agent struct {
 	mu       sync.Mutex
 	state    mysql.State       // as last asked, or as an action left it
 	changes  uint64            // actions that left it as something else
+	asOf     uint64            // changes when state was last the server's own word
 	trouble  error             // why the server could not be asked
 	identity string            // of the server, as last seen
 	alarm    string            // what needs a person, by the level
@@ -254,7 +255,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		state.DataDir = a.state.DataDir
 		a.state = state
 	case a.changes == before:
-		a.state = state
+		a.state, a.asOf = state, a.changes
 		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers

@@ -93,6 +93,7 @@ func (a *Agent) setIsQuiet() bool { return a.failsafe.quiet() == 0 }
 func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api.Moment, wait *backoff) {
 	a.mu.Lock()
 	state, heard, done, dead := a.state, a.heard, a.done, a.dead
+	looked := a.asOf == a.changes
 	stuck := a.unacked.waited()
 	a.mu.Unlock()
 	a.sayStuck(stuck, state.SemiSync)
@@ -131,7 +132,7 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 		if id := grants[0].Primary.ServerID; id != "" && id != state.Identity {
 			return // R24: another server at this address; the level says so
 		}
-		ok, err = a.await(ctx, grants[0], state)
+		ok, err = a.await(ctx, grants[0], state, looked)
 	default:
 		ok, err = a.acknowledge(ctx, grants[0].Acknowledge, a.replicating(grants[0], state), dead)
 	}
@@ -203,7 +204,9 @@ func (a *Agent) acknowledge(ctx context.Context, want bool, s mysql.State, dead 
 }
 
 // await makes a primary's commits wait for an acknowledgement, or not, as recorded.
-func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool, error) {
+// With looked, s is what the server said, not what an action left it as: that one
+// cannot know whether commits do wait.
+func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State, looked bool) (bool, error) {
 	if !grant.Open || s.ReadOnly || s.Replication != nil || !s.Reachable {
 		return false, nil // it is promoted first, with semi-sync on
 	}
@@ -225,6 +228,9 @@ func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool
 		a.acted(func(s *mysql.State) { s.SemiSync = s.SemiSync.SourceOn() })
 		a.log.Info("semi-sync is on", "group", grant.HostGroup, "was_on", s.SemiSync.SourceEnabled, "why", why)
 		poke(a.look) // whether commits do wait, the server says
+	}
+	if !looked {
+		return true, nil // an alarm is raised, and taken back, on the server's word
 	}
 	text := ""
 	if !grant.Degraded && s.SemiSync.SourceEnabled && sound && !s.SemiSync.SourceActive {

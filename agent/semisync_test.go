@@ -159,6 +159,13 @@ func TestPrimaryWaitsAsRecorded(t *testing.T) {
 			t.Error("it was left as it is")
 		}
 	}
+	// What an action left it as says nothing of whether commits wait: that is no alarm yet.
+	r.db.set(func() { r.db.state.SemiSync.SourceEnabled, r.db.state.SemiSync.SourceActive = false, false })
+	r.keep(5, mine(false))
+	r.keepSemiSync(t.Context(), []api.Grant{mine(false)}, api.Moment{Index: 5}, new(backoff))
+	if text := r.View().Alarm; text != "" {
+		t.Errorf("an alarm before the server was asked: %s", text)
+	}
 	// One that turned itself off all the same is an alarm.
 	r.db.set(func() { r.db.state.SemiSync.SourceActive = false })
 	r.keep(5, mine(false))
