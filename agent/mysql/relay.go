@@ -191,8 +191,9 @@ type relayScan struct {
 	pos  uint64 // bytes
 }
 
-// received finds out what the replica has. The server knows while it runs and
-// forgets with a restart: then, or after Drain, the relay log's files tell.
+// received finds out what the replica has. The server knows while it replicates,
+// and forgets with a restart; and with both threads stopped it still names what CHANGE
+// MASTER has deleted since, as when the answer to that was lost: then the relay log's files tell.
 func (c *session) received(ctx context.Context) (relayScan, error) {
 	r, err := c.replica(ctx)
 	if err != nil {
@@ -202,7 +203,7 @@ func (c *session) received(ctx context.Context) (relayScan, error) {
 	if err != nil {
 		return relayScan{}, err
 	}
-	if r.GtidIOPos != "" {
+	if r.GtidIOPos != "" && (r.IORunning != "No" || r.SQLRunning != "No") {
 		return relayScan{Received: Received{GTID: r.GtidIOPos, Applied: applied}}, nil
 	}
 	return c.scanRelayLog(ctx, r, applied)

@@ -64,6 +64,27 @@ func TestPromoteRefusesUndrained(t *testing.T) {
 	must[Promoted](t)(s.Promote(t.Context(), free{}))
 }
 
+// TestReceivedAfterChangeMaster: what was deleted is not received any more. An order
+// to follow was cut short there once, behind a CHANGE MASTER whose answer was lost.
+func TestReceivedAfterChangeMaster(t *testing.T) {
+	a, b, _ := servers(t)
+	s := b.server(t)
+	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
+	caughtUp(t, a, b)
+	b.exec(t, "STOP SLAVE SQL_THREAD")
+	a.exec(t, "INSERT INTO app.t(v) VALUES (2)")
+	eventually(t, "b has received it", func() bool {
+		return must[State](t)(s.State(t.Context())).Replication.GtidIOPos == "0-1-2"
+	})
+	b.exec(t, "STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID=slave_pos")
+	rec := must[Received](t)(s.StopReceiving(t.Context()))
+	if done, err := rec.Drained(); rec.GTID != "0-1-1" || !done || err != nil {
+		t.Errorf("%+v, %t, %v", rec, done, err)
+	}
+	must[Following](t)(s.Follow(t.Context(), a.source()))
+	caughtUp(t, a, b)
+}
+
 // TestDrainAfterCrash has a replica acknowledge transactions, die before it
 // applies them, and be promoted without its source, which is dead too.
 func TestDrainAfterCrash(t *testing.T) {
