@@ -227,8 +227,12 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("%s", out.String())
 	}
 	for _, s := range []Status{Violation, Undecided, Void, Failed} {
-		if Summarize(&out, []Result{green, {Scenario: "G2", Status: s}}) {
+		out.Reset()
+		if Summarize(&out, []Result{green, {Scenario: "G2", Status: s, Seed: 9, Problems: []string{"I1: one\nat length", "I2: two", "I3: three", "I4: four"}}}) {
 			t.Errorf("%s counts as green", s)
+		}
+		if end := fmt.Sprintf("\nG2 %s, 0 keepers, seed 9\n    I1: one\n    I2: two\n    I3: three\n    … 1 more\n", s); !strings.HasSuffix(out.String(), end) {
+			t.Errorf("it does not end with why: %s", out.String())
 		}
 	}
 	if Summarize(&out, nil) {

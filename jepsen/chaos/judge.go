@@ -218,6 +218,7 @@ func (r *Run) judgeControl() {
 		r.Stat("found out", r.problems[slices.IndexFunc(r.problems, func(p string) bool { return strings.HasPrefix(p, r.Scenario.Finds) })])
 		r.status, r.problems = OK, nil
 	case r.status == OK || r.status == Violation || r.status == Undecided:
+		r.missed = true
 		others := r.problems
 		r.status, r.problems = Violation, append([]string{fmt.Sprintf("keepers built with %s were not found out: no problem begins with %q", r.Scenario.Control, r.Scenario.Finds)}, others...)
 	}

@@ -117,7 +117,8 @@ func again(out io.Writer, results []Result) {
 				fmt.Fprintf(out, "    … %d more\n", len(r.Problems)-i)
 				break
 			}
-			fmt.Fprintf(out, "    %.300s\n", p)
+			first, _, _ := strings.Cut(p, "\n")
+			fmt.Fprintf(out, "    %.300s\n", first)
 		}
 	}
 }

@@ -45,7 +45,8 @@ type Result struct {
 	Faults   []FaultCount   `json:"faults"`
 	Stats    map[string]any `json:"stats"`
 	Seconds  float64        `json:"seconds"`
-	Kept     string         `json:"kept,omitempty"` // directory with what a failed run left
+	Kept     string         `json:"kept,omitempty"`   // directory with what a failed run left
+	Missed   bool           `json:"missed,omitempty"` // what was broken on purpose went unnoticed
 }
 
 // Options are what runs have in common.
@@ -85,6 +86,7 @@ type Run struct {
 
 	mu       sync.Mutex
 	status   Status
+	missed   bool
 	problems []string
 	stats    map[string]any
 }
@@ -158,7 +160,7 @@ func Execute(ctx context.Context, s *Scenario, opts Options) Result {
 	}
 	return Result{
 		Scenario: s.Name, Title: s.Title, Checks: s.Invariants, Control: s.Control, Seed: opts.Seed, Nodes: opts.Nodes, Tier: opts.Tier.String(),
-		Status: r.status, Problems: r.problems, Faults: r.Timeline.Counts(), Stats: r.stats, Seconds: time.Since(began).Seconds(), Kept: kept,
+		Status: r.status, Problems: r.problems, Faults: r.Timeline.Counts(), Stats: r.stats, Seconds: time.Since(began).Seconds(), Kept: kept, Missed: r.missed,
 	}
 }
 
