@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zerokeeper/zero/proxy/gate"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 var (
@@ -266,6 +267,7 @@ func (s *session) open(ctx context.Context, primary gate.Primary) (*backend, err
 		epoch:    s.epochs,
 		caps:     res.caps,
 		status:   res.status,
+		opened:   lease.Now(),
 	}
 	if err := s.restoreWhile(ctx, b); err != nil {
 		b.close()

@@ -22,21 +22,7 @@ func TestSilentPrimaryIsLeftAtOnce(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := (&fakeServer{}).start(t)
-			dialed := make(chan struct{}, 1)
-			p := newProxy(t, "", func(cfg *Config) {
-				cfg.Dialer.Timeout = 2 * bound
-				cfg.Dialer.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-					if address != silent {
-						return (&net.Dialer{}).DialContext(ctx, network, address)
-					}
-					select {
-					case dialed <- struct{}{}:
-					default:
-					}
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-			})
+			p, dialed := silentProxy(t, silent, 2*bound)
 			if err := p.gate.SetPrimary(gate.Primary{Address: silent, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
@@ -49,6 +35,53 @@ func TestSilentPrimaryIsLeftAtOnce(t *testing.T) {
 			}
 			movedTo(t, p, f.addr, bound, c)
 		})
+	}
+}
+
+// silentProxy is a proxy that connects to that address for so long, in vain. It says when it begins to.
+func silentProxy(t *testing.T, silent string, timeout time.Duration) (p *testProxy, dialed chan struct{}) {
+	dialed = make(chan struct{}, 1)
+	return newProxy(t, "", func(cfg *Config) {
+		cfg.Dialer.Timeout, cfg.Handshake = timeout, timeout
+		cfg.Dialer.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != silent {
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}
+			select {
+			case dialed <- struct{}{}:
+			default:
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	}), dialed
+}
+
+// TestLoginLeavesASilentPrimary: a login that waits for the primary, to ask it for the database, is over when the gate
+// is held.
+func TestLoginLeavesASilentPrimary(t *testing.T) {
+	const silent, bound = "silent.invalid:3306", 10 * time.Second
+	p, dialed := silentProxy(t, silent, 2*bound)
+	p.open(t, silent)
+	in := make(chan error, 1)
+	go func() {
+		nc, _, err := Dialer{Timeout: 2 * bound}.dial(t.Context(), p.addr, loginParams{user: testUser, password: testPassword,
+			caps: capAdvertised, database: "shop", collation: 45, maxPacket: 1 << 24})
+		if err == nil {
+			err = nc.Close()
+		}
+		in <- err
+	}()
+	<-dialed
+	p.gate.Hold()
+	select {
+	case err := <-in:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(bound):
+		t.Error("the login still waits")
+		<-in
 	}
 }
 
