@@ -104,6 +104,14 @@ func (pr *prober) failed() (found probeResult, ask bool) {
 	return r, true
 }
 
+// justFailed reports whether the last probe is the one with which the datasource
+// counts as failed.
+func (pr *prober) justFailed() bool {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	return pr.result.Failures == max(pr.needed, 1)
+}
+
 func (pr *prober) asked() {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
@@ -150,6 +158,9 @@ func (pr *prober) run(ctx context.Context) {
 				return
 			}
 			pr.record(current.Address, sent, err)
+			if pr.justFailed() { // the keepers count it from this heartbeat on, and not from the one that is due
+				pr.group.poke()
+			}
 			if found, ask := pr.failed(); ask {
 				asking.Go(func() { defer pr.asked(); pr.request(ctx, found) })
 			}

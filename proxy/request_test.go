@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -130,6 +131,38 @@ func TestSilentServerIsSoonFound(t *testing.T) {
 		pr.run(ctx)
 		if asked != 2*time.Second {
 			t.Errorf("asked after %v", asked)
+		}
+	})
+}
+
+// TestKeepersAreToldOfAFailureAtOnce, in fake time: with the heartbeat that the last
+// failure which is needed makes due, and with no more than that one.
+func TestKeepersAreToldOfAFailureAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigBare(t)
+		g, err := r.group("orders")
+		ok(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		failed := 0
+		pr := &prober{group: g, done: make(chan struct{}), interval: 250 * time.Millisecond, needed: 3, request: func(context.Context, probeResult) {}}
+		var told []int
+		pr.probe = func(context.Context, string) error {
+			select {
+			case <-r.wake:
+				told = append(told, failed)
+			default:
+			}
+			failed++
+			return errors.New("connection refused")
+		}
+		select { // of the configuration
+		case <-r.wake:
+		default:
+		}
+		pr.run(ctx)
+		if failed < 10 || !slices.Equal(told, []int{3}) {
+			t.Errorf("%d failures, a heartbeat was due after %v of them", failed, told)
 		}
 	})
 }

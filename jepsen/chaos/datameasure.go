@@ -42,6 +42,8 @@ type LossReport struct {
 	Databases   int     `json:"databases"`
 	LeaseMS     int64   `json:"leaseMs"`
 	RaftProfile string  `json:"raftProfile"`
+
+	Losses []LossSteps `json:"losses"` // as they came
 }
 
 const (
@@ -61,11 +63,11 @@ func MeasureLoss(ctx context.Context, out io.Writer, opts Options, kind Loss, co
 		Data:  &dataPlan{Proxies: report.Proxies, Databases: report.Databases, Switch: []string{"auto_failover: true", "policy: lossless"}},
 		Play: func(ctx context.Context, r *Run) error {
 			for i := range count {
-				gap, err := r.loseOnce(ctx, kind)
+				gap, steps, err := r.loseOnce(ctx, kind)
 				if err != nil {
 					return fmt.Errorf("loss %d: %w", i+1, err)
 				}
-				gaps = append(gaps, gap)
+				gaps, report.Losses = append(gaps, gap), append(report.Losses, steps)
 			}
 			return nil
 		},
@@ -86,8 +88,8 @@ func MeasureLoss(ctx context.Context, out io.Writer, opts Options, kind Loss, co
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "primary lost (%s) %d times, first write acknowledged by another after p50 %.0f ms, p95 %.0f ms, most %.0f ms; %d writes, %d in doubt, %d aborted, 0 lost\n%s\n",
-		kind, count, report.P50MS, report.P95MS, report.MostMS, report.Writes, report.InDoubt, report.Aborted, line)
+	fmt.Fprintf(out, "primary lost (%s) %d times, first write acknowledged by another after p50 %.0f ms, p95 %.0f ms, most %.0f ms; %d writes, %d in doubt, %d aborted, 0 lost\nms from the loss, in the middle: %s\n%s\n",
+		kind, count, report.P50MS, report.P95MS, report.MostMS, report.Writes, report.InDoubt, report.Aborted, middleSteps(report.Losses), line)
 	if reportPath == "" {
 		return nil
 	}
@@ -115,20 +117,20 @@ func (l *LossReport) summarize(gaps []time.Duration, writes []check.DBWrite) {
 	}
 }
 
-// loseOnce loses the primary and gives the time to the first write that another server acknowledged. Everything is in order
-// when it begins.
-func (r *Run) loseOnce(ctx context.Context, kind Loss) (time.Duration, error) {
+// loseOnce loses the primary and gives the time to the first write that another server acknowledged, and where it went.
+// Everything is in order when it begins.
+func (r *Run) loseOnce(ctx context.Context, kind Loss) (time.Duration, LossSteps, error) {
 	whole, cancel := context.WithTimeout(ctx, wholeAgain)
 	defer cancel()
 	if err := r.order(whole); err != nil {
-		return 0, err
+		return 0, LossSteps{}, err
 	}
 	if err := r.writesThrough(whole, r.Timeline.Since()); err != nil {
-		return 0, err
+		return 0, LossSteps{}, err
 	}
 	now, err := r.sides(ctx)
 	if err != nil {
-		return 0, err
+		return 0, LossSteps{}, err
 	}
 	old := r.hostAt(now.primary)
 	lost := r.Timeline.Since()
@@ -146,7 +148,7 @@ func (r *Run) loseOnce(ctx context.Context, kind Loss) (time.Duration, error) {
 		err = fmt.Errorf("there is no loss %q", kind)
 	}
 	if err != nil {
-		return 0, err
+		return 0, LossSteps{}, err
 	}
 	waiting, stop := context.WithTimeout(ctx, lossLimit)
 	defer stop()
@@ -156,8 +158,9 @@ func (r *Run) loseOnce(ctx context.Context, kind Loss) (time.Duration, error) {
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return 0, LossSteps{}, err
 	}
 	r.Timeline.Note("another acknowledged a write %v after it", (first - lost).Round(time.Millisecond))
-	return first - lost, errors.Join(r.Quorum.net.Set(nil), old.Raise())
+	steps, err := r.stepsOf(waiting, lost, first)
+	return first - lost, steps, errors.Join(err, r.Quorum.net.Set(nil), old.Raise())
 }

@@ -39,6 +39,7 @@ type Gate struct {
 	flight   *Ticket       // the tickets in flight, a list
 	timer    *time.Timer   // at the end of the lease, or before
 	watched  bool          // the timer is set
+	severed  severed
 
 	clock clock
 	reign atomic.Pointer[reign] // replaced under mu
@@ -174,6 +175,7 @@ func (g *Gate) reopen(p Primary, until lease.Instant) (ended []*Ticket, err erro
 	}
 	ended = g.setPrimary(p)
 	g.open = true
+	g.restored()
 	for w := g.queue.pop(); w != nil; w = g.queue.pop() {
 		w.ticket = g.issue()
 		close(w.done)

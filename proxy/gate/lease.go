@@ -89,6 +89,7 @@ func (g *Gate) lapse() {
 // Sever gives up what is in flight: its holders are told. It does not wait; Drain does.
 func (g *Gate) Sever() int {
 	g.mu.Lock()
+	g.sever()
 	ended := g.holders()
 	g.mu.Unlock()
 	tell(ended, ErrSevered)

@@ -3,19 +3,16 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/zerokeeper/zero/proxy/gate"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 var (
 	errNoPrimary    = errors.New("it has no writable datasource yet")
 	errGroupUnknown = errors.New("unknown host group")
 	errClientGone   = errors.New("client has gone while its statement was held")
-	// errHeldMeanwhile: the gate was held while a connection was opened.
-	errHeldMeanwhile = errors.New("the host group was held meanwhile")
 )
 
 // Waiting for a server that cannot be reached: between two tries at most so long, and at first so little.
@@ -85,46 +82,7 @@ func (s *session) tryAdmit(ctx context.Context, x *exchange) (*backend, error) {
 	if !known {
 		return nil, errNoPrimary
 	}
-	if s.ticket == nil {
-		return s.connection(ctx, primary)
-	}
-	return s.connectionWhileOpen(ctx, primary)
-}
-
-// connectionWhileOpen is connection for a command with a ticket. Nothing of it was sent: when the gate is held, or the
-// lease ends, it must not keep others waiting for a server that may never answer.
-func (s *session) connectionWhileOpen(ctx context.Context, primary gate.Primary) (*backend, error) {
-	if b := s.backend; b != nil && s.next == nil && b.primary.Same(primary) && quiet(b.nc) {
-		return b, nil
-	}
-	ctx, done, err := s.waiting(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for g := s.group.Gate; ; {
-			changed := g.Changed()
-			if now, open, _ := g.Current(); !open || !now.Same(primary) {
-				cancel(errHeldMeanwhile)
-				return
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	b, err := s.connection(ctx, primary)
-	if why := context.Cause(ctx); err != nil && why != nil {
-		err = fmt.Errorf("%w: %w", why, err)
-	}
-	cancel(nil)
-	watch.Wait()
-	done()
-	return b, err
+	return s.connectionWhile(ctx, primary, s.ticket != nil)
 }
 
 // backendWait is how long a statement of which nothing was sent waits for a primary that cannot be reached.
@@ -267,6 +225,8 @@ func (s *session) prewarm(ctx context.Context, primary gate.Primary) {
 	s.dropNext()
 	ctx, cancel := context.WithTimeout(ctx, s.srv.cfg.Dialer.Timeout) // the queue of those who connect included
 	defer cancel()
+	ctx, stop := s.whileNamed(ctx, primary, false)
+	defer stop()
 	b, err := s.open(ctx, primary)
 	if err != nil {
 		s.log.Debug("cannot connect ahead of the switch", "address", primary.Address, "error", err)
@@ -307,8 +267,9 @@ func (s *session) open(ctx context.Context, primary gate.Primary) (*backend, err
 		epoch:    s.epochs,
 		caps:     res.caps,
 		status:   res.status,
+		opened:   lease.Now(),
 	}
-	if err := s.restore(b); err != nil {
+	if err := s.restoreWhile(ctx, b); err != nil {
 		b.close()
 		return nil, err
 	}

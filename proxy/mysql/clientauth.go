@@ -123,6 +123,8 @@ func (s *session) connectEarly(ctx context.Context) *MySQLError {
 	if !open || !known {
 		return nil
 	}
+	ctx, stop := s.whileNamed(ctx, primary, true)
+	defer stop()
 	_, err := s.connection(ctx, primary)
 	var e *MySQLError
 	if errors.As(err, &e) && !worthWaiting(e) {

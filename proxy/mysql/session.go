@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zerokeeper/zero/proxy/gate"
+	"github.com/zerokeeper/zero/transport/lease"
 )
 
 // session serves one client, in one goroutine. What other goroutines look at or touch is in the part guarded by
@@ -83,6 +84,7 @@ type backend struct {
 	caps     uint32
 	status   uint16 // at login
 	busy     bool   // between the first byte of a command and the last of its answer
+	opened   lease.Instant
 }
 
 // run serves the client until it leaves.

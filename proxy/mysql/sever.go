@@ -46,6 +46,7 @@ func (srv *Server) sweep() {
 		case <-srv.ctx.Done():
 			return
 		}
+		srv.leaveSevered()
 		for _, s := range srv.all() {
 			s.mu.Lock()
 			if s.idle && s.ticket != nil && s.lapsed == nil && s.backend != nil && !quiet(s.backend.nc) {
