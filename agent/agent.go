@@ -56,6 +56,7 @@ type Agent struct {
 	alarm    string            // what needs a person, by the level
 	unfit    string            // the same, when it keeps this server from becoming the primary
 	warnings map[string]string // what else does
+	errant   judged            // what it was when it had to be built anew
 	pid      int               // of the server's process, 0: not known
 	dead     bool              // the process is gone
 	wasDead  bool              // and nothing was seen of it since
