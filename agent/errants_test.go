@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/zerokeeper/zero/agent/mysql"
@@ -53,5 +54,16 @@ func TestBuiltAnew(t *testing.T) {
 				t.Errorf("unfit: %q", unfit)
 			}
 		})
+	}
+}
+
+// A candidate that was cloned without its source's history would be found out when writes are held already.
+func TestPreflightFindsAForgetfulClone(t *testing.T) {
+	state := writable()
+	state.GTIDBinlogState = "0-1-5,0-7-9"
+	for candidate, good := range map[string]bool{"0-1-5,0-7-9": true, "0-1-5,0-7-8": true, "0-1-5": true, "0-7-9": false} {
+		if f := errantCheck(candidate, state); f.OK != good || !good && !strings.Contains(f.Detail, "0-1-5") {
+			t.Errorf("candidate with %s: %+v", candidate, f)
+		}
 	}
 }
