@@ -51,6 +51,7 @@ type Agent struct {
 	mu       sync.Mutex
 	state    mysql.State       // as last asked, or as an action left it
 	changes  uint64            // actions that left it as something else
+	seen     bool              // it is as last asked
 	trouble  error             // why the server could not be asked
 	identity string            // of the server, as last seen
 	alarm    string            // what needs a person, by the level
@@ -255,7 +256,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		state.DataDir = a.state.DataDir
 		a.state = state
 	case a.changes == before:
-		a.state = state
+		a.state, a.seen = state, true
 		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers
@@ -279,6 +280,7 @@ func (a *Agent) acted(change func(*mysql.State)) mysql.State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.changes++
+	a.seen = false
 	change(&a.state)
 	return a.state
 }

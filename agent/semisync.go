@@ -92,7 +92,7 @@ func (a *Agent) setIsQuiet() bool { return a.failsafe.quiet() == 0 }
 // before a keeper was heard: it may have been set by hand, or by a my.cnf.
 func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api.Moment, wait *backoff) {
 	a.mu.Lock()
-	state, heard, done, dead := a.state, a.heard, a.done, a.dead
+	state, heard, done, dead, seen := a.state, a.heard, a.done, a.dead, a.seen
 	stuck := a.unacked.waited()
 	a.mu.Unlock()
 	a.sayStuck(stuck, state.SemiSync)
@@ -131,7 +131,7 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 		if id := grants[0].Primary.ServerID; id != "" && id != state.Identity {
 			return // R24: another server at this address; the level says so
 		}
-		ok, err = a.await(ctx, grants[0], state)
+		ok, err = a.await(ctx, grants[0], state, seen)
 	default:
 		ok, err = a.acknowledge(ctx, grants[0].Acknowledge, a.replicating(grants[0], state), dead)
 	}
@@ -202,8 +202,9 @@ func (a *Agent) acknowledge(ctx context.Context, want bool, s mysql.State, dead 
 	return err == nil, err
 }
 
-// await makes a primary's commits wait for an acknowledgement, or not, as recorded.
-func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool, error) {
+// await makes a primary's commits wait for an acknowledgement, or not, as recorded. seen: the server itself said that it is
+// as s has it, and not the action that left it so.
+func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State, seen bool) (bool, error) {
 	if !grant.Open || s.ReadOnly || s.Replication != nil || !s.Reachable {
 		return false, nil // it is promoted first, with semi-sync on
 	}
@@ -228,6 +229,9 @@ func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool
 	}
 	text := ""
 	if !grant.Degraded && s.SemiSync.SourceEnabled && sound && !s.SemiSync.SourceActive {
+		if !seen {
+			return true, nil // it was turned on a moment ago
+		}
 		text = "semi-sync has turned itself off: writes are acknowledged that nobody else has; look at rpl_semi_sync_master_timeout and rpl_semi_sync_master_wait_no_slave"
 	}
 	a.warn(warnUnsynced, text)
