@@ -51,12 +51,13 @@ type Agent struct {
 	mu       sync.Mutex
 	state    mysql.State       // as last asked, or as an action left it
 	changes  uint64            // actions that left it as something else
-	asOf     uint64            // changes when state was last the server's own word
+	seen     bool              // it is as last asked
 	trouble  error             // why the server could not be asked
 	identity string            // of the server, as last seen
 	alarm    string            // what needs a person, by the level
 	unfit    string            // the same, when it keeps this server from becoming the primary
 	warnings map[string]string // what else does
+	errant   judged            // what it was when it had to be built anew
 	pid      int               // of the server's process, 0: not known
 	dead     bool              // the process is gone
 	wasDead  bool              // and nothing was seen of it since
@@ -255,7 +256,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		state.DataDir = a.state.DataDir
 		a.state = state
 	case a.changes == before:
-		a.state, a.asOf = state, a.changes
+		a.state, a.seen = state, true
 		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers
@@ -279,6 +280,7 @@ func (a *Agent) acted(change func(*mysql.State)) mysql.State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.changes++
+	a.seen = false
 	change(&a.state)
 	return a.state
 }

@@ -154,6 +154,7 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 		v = m.compareWith(grant, seen)
 	}
 	if v.do == follow && a.notYet(grant.Acknowledge, seen) {
+		a.lookAgain(taken, grant.Primary, seen)
 		return nil // R20: the keepers record it first
 	}
 	if v.do == promote && a.lease.Holds() != nil {
@@ -166,6 +167,9 @@ func (a *Agent) obey(ctx context.Context, grant api.Grant, reachable bool, wait 
 				a.setUnfit(v.alarm)
 			} else {
 				a.setAlarm(v.alarm)
+			}
+			if seen.Replication != nil {
+				a.lookAgain(taken, grant.Primary, seen) // it was built anew, and replication set up by hand
 			}
 		}
 		return nil
@@ -257,7 +261,7 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 	switch {
 	case context.Cause(yielding) == errGaveWay:
 	case err != nil:
-		if alarm := wrong + ": " + err.Error() + remedy(err); errors.Is(err, mysql.ErrErrant) || errors.Is(err, mysql.ErrPurged) {
+		if alarm := wrong + ": " + because(err) + remedy(err); errors.Is(err, mysql.ErrErrant) || errors.Is(err, mysql.ErrPurged) {
 			a.setUnfit(alarm)
 		} else {
 			a.setAlarm(alarm)
@@ -283,9 +287,12 @@ func (a *Agent) followSafely(ctx context.Context, source mysql.Source) (mysql.Fo
 		}
 	}
 	result, err := a.db.Follow(ctx, source)
+	if errors.Is(err, mysql.ErrErrant) || errors.Is(err, mysql.ErrPurged) {
+		a.condemn(a.lastState(), source)
+	}
 	switch {
 	case err == nil:
-		a.warn(warnErrants, "")
+		a.acquit()
 	case errors.Is(err, mysql.ErrErrant) && source.GTIDState != "":
 		path, serr := a.db.SaveErrant(ctx, source.GTIDState, filepath.Join(a.cfg.DataDir, "errant"))
 		if serr != nil {
@@ -297,13 +304,19 @@ func (a *Agent) followSafely(ctx context.Context, source mysql.Source) (mysql.Fo
 	return result, err
 }
 
+// because is an error as a person reads it, who knows already what failed.
+func because(err error) string {
+	if errant, ok := errors.AsType[*mysql.ErrantError](err); ok {
+		return errant.Error()
+	}
+	return err.Error()
+}
+
 // remedy is what a person can do about an error that does not go away.
 func remedy(err error) string {
 	switch {
-	case errors.Is(err, mysql.ErrErrant):
-		return "; clone it"
-	case errors.Is(err, mysql.ErrPurged):
-		return "; clone it"
+	case errors.Is(err, mysql.ErrErrant), errors.Is(err, mysql.ErrPurged):
+		return "; stop this agent, build the server anew from the primary, start the agent"
 	case errors.Is(err, mysql.ErrWaitingForAck):
 		return "; its commits wait for replicas: see to those, or kill the server"
 	}

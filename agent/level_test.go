@@ -162,7 +162,7 @@ func TestAlarms(t *testing.T) {
 	r = newLeased(t, fenced())
 	for err, want := range map[error]string{
 		&mysql.ErrantError{GTIDs: []mysql.GTID{{Domain: 0, Server: 1, Seq: 9}}}: "errant transactions",
-		mysql.ErrPurged: "; clone it",
+		mysql.ErrPurged: "; stop this agent, build the server anew",
 	} {
 		r.db.fail["Follow"] = err
 		if err := r.hear(grant(stamp(1, api.StepIdle), 1, primary, true)); err == nil {

@@ -73,6 +73,10 @@ func errantCheck(candidate string, primary mysql.State) mysql.Finding {
 		f.Detail = fmt.Sprintf("the candidate has %v that the primary lacks: save them and clone it", errant)
 		return f
 	}
+	if forgotten := mysql.Forgotten(theirs, mine); len(forgotten) > 0 {
+		f.Detail = fmt.Sprintf("the candidate is a clone that does not know %v of the primary: the others would look errant to it; stop its agent, RESET SLAVE ALL, RESET MASTER there, start the agent", forgotten)
+		return f
+	}
 	f.OK = true
 	return f
 }

@@ -93,7 +93,7 @@ func (a *Agent) setIsQuiet() bool { return a.failsafe.quiet() == 0 }
 func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api.Moment, wait *backoff) {
 	a.mu.Lock()
 	state, heard, done, dead := a.state, a.heard, a.done, a.dead
-	looked := a.asOf == a.changes
+	looked := a.seen
 	stuck := a.unacked.waited()
 	a.mu.Unlock()
 	a.sayStuck(stuck, state.SemiSync)

@@ -242,3 +242,17 @@ func TestOldPrimaryWaitsForTheRecord(t *testing.T) {
 	ok(t, r.hear(replicaSays(true)))
 	r.did("Follow")
 }
+
+// Between turning semi-sync on and hearing from the server that commits wait, nothing is known: no alarm.
+func TestNoAlarmBeforeTheServerWasAsked(t *testing.T) {
+	state := writable()
+	state.SemiSync.SourceEnabled, state.SemiSync.SourceActive = false, false
+	r := newLeased(t, state)
+	g := grant(stamp(1, api.StepIdle), 1, own, true)
+	r.keep(1, g)
+	r.did("SemiSyncSource true")
+	r.keepSemiSync(t.Context(), []api.Grant{g}, api.Moment{Index: 1}, new(backoff)) // a heartbeat's answer comes before the look
+	if text := r.View().Alarm; text != "" {
+		t.Errorf("alarm %q", text)
+	}
+}

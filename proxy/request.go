@@ -49,7 +49,11 @@ func (p *Proxy) request(ctx context.Context, g *group, found probeResult) {
 		HostGroup: g.name, FromIndex: from, ToIndex: api.AnyIndex, Kind: api.KindFailover, Wait: &wait,
 		Reason: fmt.Sprintf("%d probes of %s failed in a row: %s", found.Failures, found.Address, found.Error),
 	}, nil)
-	if err != nil {
+	switch code, _ := api.CodeOf(err); {
+	case code == api.SwitchInProgress: // of another proxy's asking, or the keepers' own: what was wanted
+		p.log.Debug("a switch is under way", "group", g.name, "datasource", found.Address, "failures", found.Failures)
+		return
+	case err != nil:
 		p.log.Warn("no failover for now", "group", g.name, "datasource", found.Address, "failures", found.Failures, "reason", err)
 		return
 	}

@@ -144,7 +144,7 @@ type ErrantError struct {
 }
 
 func (e *ErrantError) Error() string {
-	return fmt.Sprintf("%s: %s: save them and clone the server anew", ErrErrant, joinGTIDs(e.GTIDs))
+	return fmt.Sprintf("%s: %s, which its source lacks", ErrErrant, joinGTIDs(e.GTIDs))
 }
 
 // Is makes the error match ErrErrant.

@@ -90,6 +90,11 @@ func (s *Server) follow(ctx context.Context, c *session, src Source, f *Followin
 			return err
 		}
 	}
+	if r == nil {
+		if err := s.inherit(ctx, c, src); err != nil {
+			return err
+		}
+	}
 	if err := s.repoint(ctx, c, src, change, f); err != nil {
 		return err
 	}

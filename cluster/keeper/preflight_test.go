@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -130,5 +131,29 @@ func TestPreflight(t *testing.T) {
 				t.Errorf("the group afterwards: %+v", g)
 			}
 		})
+	}
+}
+
+// What a candidate has is compared with what the primary has also when it is a clone, whose binary log is empty.
+func TestPreflightOfAClone(t *testing.T) {
+	t.Parallel()
+	f := world(t, 1, plainDocument, tuning{})
+	f.agents[1].on(api.PreflightDatasource, func(ctx context.Context, g given) (any, error) {
+		a, err := f.agents[1].usual(ctx, g)
+		answer := a.(api.PreflightAnswer)
+		answer.State.Binlog = &api.Binlog{File: "bin.000001", Position: 4, GTIDSlavePos: "0-3-50"}
+		return answer, err
+	})
+	asked := make(chan string, 1)
+	f.agents[0].on(api.PreflightDatasource, func(ctx context.Context, g given) (any, error) {
+		select {
+		case asked <- bodyOf[api.PreflightDatasourceRequest](t, g).CandidateState:
+		default:
+		}
+		return f.agents[0].usual(ctx, g)
+	})
+	f.ended(f.startSwitch(1))
+	if got := <-asked; got != "0-3-50" {
+		t.Errorf("the primary was asked about %q", got)
 	}
 }

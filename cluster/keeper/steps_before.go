@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -162,7 +163,8 @@ func (d *driver) examineServers(ctx context.Context, s *fsm.Switch, primary api.
 	checks := named("candidate", candidate.Checks)
 	body.Role = api.BinlogMaster
 	if candidate.State.Binlog != nil {
-		body.CandidateState = candidate.State.Binlog.GTIDBinlogState
+		// A clone has logged nothing yet: its position is what it has.
+		body.CandidateState = cmp.Or(candidate.State.Binlog.GTIDBinlogState, candidate.State.Binlog.GTIDSlavePos)
 	}
 	examined, err := d.examine(ctx, s.FromAddress, body)
 	if err != nil {

@@ -22,10 +22,14 @@ func (k *Keeper) ClusterDatasourcesSwitchProcessor(ctx context.Context, c *call[
 	if kind == "" {
 		kind = k.usualKind(c.body.HostGroup, byOperator)
 	}
-	id, err := k.requestSwitch(ctx, c.req, &fsm.RequestSwitch{
+	request := &fsm.RequestSwitch{
 		Group: c.body.HostGroup, From: c.body.FromIndex, To: c.body.ToIndex, Kind: kind,
 		Reason: c.body.Reason, RequestedBy: c.who.Role + " " + c.who.ID, ByOperator: byOperator,
-	})
+	}
+	if err := k.refuted(request); err != nil {
+		return none{}, err
+	}
+	id, err := k.requestSwitch(ctx, c.req, request)
 	if err != nil {
 		return none{}, err
 	}
@@ -56,6 +60,31 @@ func (k *Keeper) usualKind(group string, byOperator bool) string {
 		return fsm.KindPlanned
 	}
 	return fsm.KindFailover
+}
+
+// refuted is why a failover that a proxy asks for would not pass the preflight: the primary is not gone. It is
+// refused without a record. Proxies ask again and again for as long as a server hangs, and each
+// record would spend a generation, push others out of the list and be a page for every hook.
+func (k *Keeper) refuted(request *fsm.RequestSwitch) error {
+	state := k.cfg.Store.State()
+	g := state.Group(request.Group)
+	if request.ByOperator || request.Kind != fsm.KindFailover || g == nil || g.Removed || g.OpenSwitch != "" || k.leads() != nil {
+		return nil // whoever comes next says so
+	}
+	gone, why := k.evidenceOf(state, g).gone()
+	if gone {
+		return nil
+	}
+	asked := *request
+	if err := k.choosing(state, &asked); err != nil {
+		return nil
+	}
+	if _, refusal := state.Preview(&asked, k.cfg.Now().UnixNano()); refusal != nil {
+		return nil // for another reason, which does not pass by itself
+	}
+	err := api.Errorf(api.PrimaryAlive, "%s is not gone: %s", g.Datasources[g.Writable], why)
+	k.refusals.note(state, k.cfg.Now(), request, err)
+	return err
 }
 
 // requestSwitch opens a switch and starts to drive it.

@@ -182,6 +182,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 				add("datasource %s is the writable one of host group %s: %s", m.Address, g.Name, unfenceable)
 			case m.Agent != fsm.StatusUp:
 				add("datasource %s of host group %s: agent %s", m.Address, g.Name, m.Agent)
+			case k.silentFor(m.Address) > 0:
+				add("datasource %s of host group %s: its agent is silent for %s; what is shown is what it said last", m.Address, g.Name, k.silentFor(m.Address).Round(time.Second))
 			case view.Failsafe && m.Listen == "" && len(view.Datasources) > 1:
 				add("datasource %s of host group %s: failsafe is on, and its agent does not listen: without --listen the primary cannot stay writable when no keeper is in reach", m.Address, g.Name)
 			case m.Alarm != "":
@@ -194,4 +196,12 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 		}
 	}
 	return list
+}
+
+// silentFor is for how long an agent was not heard, 0 while that is no longer than a lease.
+func (k *Keeper) silentFor(address string) time.Duration {
+	if _, age, heard := k.presence.agent(address); heard && age > k.times.Lease {
+		return age
+	}
+	return 0
 }

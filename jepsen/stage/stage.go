@@ -51,6 +51,8 @@ type Config struct {
 	Lease time.Duration
 	// Drain is drain_timeout; 0: 2 s.
 	Drain time.Duration
+	// KeeperArgs are further flags of every keeper.
+	KeeperArgs []string
 }
 
 // Stage is the scene.
@@ -96,7 +98,7 @@ func Set(ctx context.Context, f *fleet.Fleet, cfg Config) (*Stage, error) {
 		return nil, fmt.Errorf("create the application's account and tables: %w", err)
 	}
 	cfg.Say("starting %d keepers", cfg.Keepers)
-	if s.Keepers, err = f.StartKeepers(ctx, cfg.Keepers, "--lease", cmp.Or(cfg.Lease, Lease).String()); err != nil {
+	if s.Keepers, err = f.StartKeepers(ctx, cfg.Keepers, append([]string{"--lease", cmp.Or(cfg.Lease, Lease).String()}, cfg.KeeperArgs...)...); err != nil {
 		return nil, err
 	}
 	listen, borrow, err := s.failsafe(cfg)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -14,13 +15,17 @@ import (
 // or was killed: a child of it may hold the pipe.
 const pipeWait = 200 * time.Millisecond
 
-// exec runs the program in a process group of its own, in /, without a shell.
+// exec runs the program in a process group of its own, in /, without a shell. If this keeper is killed, so is the program
+// (not what it has started): nobody is left to end it in time, and the next leader runs it again.
 func (s Spec) exec(ctx context.Context, e Event, body []byte) (string, error) {
+	// The kernel sends Pdeathsig when the thread ends that started the program, so that must not end before it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var out bounded
 	cmd := exec.CommandContext(ctx, s.Program[0], s.Program[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = "/", e.environment(), bytes.NewReader(body)
 	cmd.Stdout, cmd.Stderr = &out, &out // one writer: exec copies both through one pipe
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = pipeWait
 	err := cmd.Run()
