@@ -16,11 +16,11 @@ const (
 	confPrimary = confHead
 )
 
-// lost reports whether the role of the primary is lost for good. That of a planned
-// switch that has not committed is not: when it is rolled back, this server is the
-// primary again, and one that was started meanwhile must have kept what it had. A
-// failover's fence counts at once: its server is dead or going to be, and what its
-// supervisor starts must find the file.
+// lost reports whether the role of the primary is lost for good. A switch that has not
+// committed may be rolled back, a failover as well as a planned one: this server is the
+// primary again then, and one that was started meanwhile must have kept what it had. MariaDB
+// takes back not only what nobody acknowledged, but all that its engine had not yet
+// made durable by itself: what was acknowledged in the last second too.
 func (m memory) lost() bool { return m.Role == roleNotPrimary && m.Lent == 0 }
 
 // writeServerConf makes the file say what the role asks for, before the role is

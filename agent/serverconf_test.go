@@ -54,8 +54,11 @@ func TestServerConf(t *testing.T) {
 		{"the commit, by an order", []func(*rig) error{fence(false), follow}, true},
 		{"the commit, by a heartbeat", []func(*rig) error{fence(false), granted(grant(stamp(2, api.StepIdle), 2, primary, true))}, true},
 		{"the commit after a restart", []func(*rig) error{fence(false), restarted, follow}, true},
-		{"a failover's fence", []func(*rig) error{fence(true)}, true},
-		{"a failover's fence after a planned one", []func(*rig) error{fence(false), fence(true)}, true},
+		{"a failover's fence", []func(*rig) error{fence(true)}, false},
+		{"a failover that is rolled back", []func(*rig) error{fence(true), restore}, false},
+		{"a failover's commit", []func(*rig) error{fence(true), follow}, true},
+		{"a failover's commit, by a heartbeat", []func(*rig) error{fence(true), granted(grant(stamp(2, api.StepIdle), 2, primary, true))}, true},
+		{"a failover's fence after a planned one", []func(*rig) error{fence(false), fence(true)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "zero.cnf")
