@@ -21,7 +21,14 @@ const (
 // primary again then, and one that was started meanwhile must have kept what it had. MariaDB
 // takes back not only what nobody acknowledged, but all that its engine had not yet
 // made durable by itself: what was acknowledged in the last second too.
-func (m memory) lost() bool { return m.Role == roleNotPrimary && m.Lent == 0 }
+//
+// Nor has a candidate lost it that is prepared for a switch whose commit it did not hear of:
+// its promotion deletes the relay log, and nobody could give it again what it takes back then.
+// What a replica has comes from others, so it may as well keep it.
+func (m memory) lost() bool {
+	candidate := m.Prepared != 0 && m.Prepared == m.Stamp.Generation && m.Committed != m.Stamp.Generation
+	return m.Role == roleNotPrimary && m.Lent == 0 && !candidate
+}
 
 // writeServerConf makes the file say what the role asks for, before the role is
 // remembered. A role that is not known is treated as the primary's.
