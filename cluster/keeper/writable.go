@@ -25,7 +25,7 @@ func (b agentBeat) isShut(beat api.AgentHeartbeatRequest) bool {
 
 // awaitsWritable reports whether a proxy that has no lease must not be given one yet: the
 // primary of the group is going to be made writable, and is not. When every lease has
-// ended, as after an outage of all keepers, servers are read-only until their agents have a lease again; a
+// ended, as after an outage of all keepers (R4), servers are read-only until their agents have a lease again; a
 // proxy that is opened before that gives its clients errors (1290) where it
 // would have held them. A proxy that has a lease writes already, and is never held for this: the
 // server it writes to is writable, or its own lease would be over.
