@@ -67,6 +67,7 @@ type Agent struct {
 	moment   api.Moment        // of the last answer
 	done     api.Moment        // of the newest answer that was acted on, completely
 	unacked  unacked           // commits that wait for an acknowledgement
+	unseen   bool              // semi-sync was turned on, and the server was not asked since
 	interval time.Duration     // between heartbeats
 	heard    bool              // a keeper answered since the start
 	answered time.Time
@@ -260,7 +261,7 @@ func (a *Agent) ask(ctx context.Context) (mysql.State, error) {
 		state.DataDir = a.state.DataDir
 		a.state = state
 	case a.changes == before:
-		a.state = state
+		a.state, a.unseen = state, false
 		a.unacked.look(state.SemiSync, time.Now())
 		if a.dead {
 			a.dead, a.wasDead = false, true // something answers

@@ -222,12 +222,15 @@ func (a *Agent) await(ctx context.Context, grant api.Grant, s mysql.State) (bool
 		if err := a.db.SemiSyncSource(ctx, true); err != nil {
 			return false, err
 		}
-		a.acted(func(s *mysql.State) { s.SemiSync = s.SemiSync.SourceOn() })
+		a.acted(func(s *mysql.State) { s.SemiSync, a.unseen = s.SemiSync.SourceOn(), true })
 		a.log.Info("semi-sync is on", "group", grant.HostGroup, "was_on", s.SemiSync.SourceEnabled, "why", why)
 		poke(a.look) // whether commits do wait, the server says
 	}
+	a.mu.Lock()
+	unseen := a.unseen
+	a.mu.Unlock()
 	text := ""
-	if !grant.Degraded && s.SemiSync.SourceEnabled && sound && !s.SemiSync.SourceActive {
+	if !grant.Degraded && s.SemiSync.SourceEnabled && sound && !s.SemiSync.SourceActive && !unseen {
 		text = "semi-sync has turned itself off: writes are acknowledged that nobody else has; look at rpl_semi_sync_master_timeout and rpl_semi_sync_master_wait_no_slave"
 	}
 	a.warn(warnUnsynced, text)

@@ -159,6 +159,13 @@ func TestPrimaryWaitsAsRecorded(t *testing.T) {
 			t.Error("it was left as it is")
 		}
 	}
+	// Whether it is on now the server has not said yet: no alarm.
+	r.db.set(func() { r.db.state.SemiSync.SourceEnabled, r.db.state.SemiSync.SourceActive = false, false })
+	r.keep(5, mine(false))
+	r.keepSemiSync(t.Context(), []api.Grant{mine(false)}, api.Moment{Index: 5}, new(backoff))
+	if text := r.View().Alarm; text != "" {
+		t.Errorf("it was just turned on, and the alarm is %q", text)
+	}
 	// One that turned itself off all the same is an alarm.
 	r.db.set(func() { r.db.state.SemiSync.SourceActive = false })
 	r.keep(5, mine(false))
