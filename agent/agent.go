@@ -72,6 +72,8 @@ type Agent struct {
 	interval time.Duration     // between heartbeats
 	heard    bool              // a keeper answered since the start
 	answered time.Time
+	contact  time.Time // since when keepers answer without a silence
+	diedAt   time.Time // when the server was last found dead
 }
 
 // Open makes an agent with the memory in its data directory, which belongs to
@@ -194,8 +196,12 @@ func (a *Agent) remember(m memory) error {
 		return err
 	}
 	a.mu.Lock()
+	lost := m.lost() && !a.notes.lost()
 	a.notes.memory = m
 	a.mu.Unlock()
+	if lost {
+		a.againAsReplica()
+	}
 	if a.ordered != "" {
 		faultpoint.Reach(point(a.ordered, "durable"))
 	}

@@ -143,6 +143,9 @@ func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Durat
 	if err != nil {
 		return a.interval, err
 	}
+	if !a.heard || time.Since(a.answered) > silence {
+		a.contact = time.Now()
+	}
 	a.heard, a.answered, a.grants, a.moment = true, time.Now(), answer.Grants, answer.Moment
 	if answer.IntervalMS > 0 {
 		a.interval = min(max(time.Duration(min(answer.IntervalMS, maxBeat.Milliseconds()))*time.Millisecond, minBeat), maxBeat)

@@ -56,7 +56,8 @@ type Config struct {
 	Version  string
 	Database Database
 	// ServerConf is a file that the server's my.cnf includes and this agent alone
-	// writes: with init_rpl_role=SLAVE while the server is not the primary. Optional.
+	// writes: with init_rpl_role=SLAVE once the server is for good not the primary any more.
+	// See MayStart. Optional.
 	ServerConf string
 	// Listen is where the group's other agents and its proxies reach this one
 	// (host:port), when no keeper is in reach. Empty: they do not.

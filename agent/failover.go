@@ -21,11 +21,8 @@ func (a *Agent) FenceDatasourceProcessor(ctx context.Context, req *wire.Request,
 		return api.AgentState{}, err
 	}
 	defer o.release()
-	if o.Role != roleNotPrimary && !body.Kill {
+	if o.Role != roleNotPrimary { // a failover is rolled back as well, when a replica is missing
 		o.Lent = o.Stamp.Generation
-	}
-	if body.Kill {
-		o.Lent = 0
 	}
 	o.Role = roleNotPrimary
 	a.lease.shut()

@@ -235,6 +235,7 @@ MASTER_USER='zero_repl', MASTER_PASSWORD='rp', MASTER_CONNECT_RETRY=1, MASTER_US
 	eventually(t, "the other one follows", func() bool { s := c.keeper.last(); return s.Source == b.me.Address && s.Receiving })
 
 	// The old primary comes back, and is read-only whatever it has.
+	eventually(t, "the old primary may be started", func() bool { return a.MayStart(t.Context()) == nil })
 	a.start(t, a.serverConf()...)
 	eventually(t, "the old primary follows, or says why not", func() bool {
 		s := a.keeper.last()

@@ -271,6 +271,9 @@ func (a *Agent) do(ctx, yielding context.Context, d deed, grant api.Grant) error
 		a.setAlarm("")
 		a.log.Info("the server is what the keepers say", "role", roleOf(a.lastState()), "primary", primary, "stamp", grant.Stamp)
 		poke(a.look) // more may be to do
+		if d == promote {
+			poke(a.hurry) // proxies without a lease wait for it
+		}
 	}
 	return databaseError(err)
 }

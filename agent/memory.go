@@ -46,7 +46,7 @@ type memory struct {
 	Failsafe bool   `json:"failsafe,omitempty"`
 	Peers    string `json:"peers,omitempty"`
 	LeaseMS  int64  `json:"leaseMs,omitempty"`
-	// Lent is the generation of a planned switch that took the role away and may give
+	// Lent is the generation of a switch that took the role away and may give
 	// it back: until its commit is heard of, or the role is had again.
 	Lent uint64 `json:"lent,omitempty"`
 }

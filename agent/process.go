@@ -77,6 +77,9 @@ func (a *Agent) died() {
 	a.changes++
 	told := a.dead
 	a.dead, a.state.Reachable = true, false
+	if !told {
+		a.diedAt = time.Now()
+	}
 	a.mu.Unlock()
 	if !told {
 		a.log.Error("the database server is dead: its process is gone", "datasource", a.db.Address())

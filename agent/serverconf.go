@@ -16,12 +16,19 @@ const (
 	confPrimary = confHead
 )
 
-// lost reports whether the role of the primary is lost for good. That of a planned
-// switch that has not committed is not: when it is rolled back, this server is the
-// primary again, and one that was started meanwhile must have kept what it had. A
-// failover's fence counts at once: its server is dead or going to be, and what its
-// supervisor starts must find the file.
-func (m memory) lost() bool { return m.Role == roleNotPrimary && m.Lent == 0 }
+// lost reports whether the role of the primary is lost for good. A switch that has not
+// committed may be rolled back, a failover as well as a planned one: this server is the
+// primary again then, and one that was started meanwhile must have kept what it had. MariaDB
+// takes back not only what nobody acknowledged, but all that its engine had not yet
+// made durable by itself: what was acknowledged in the last second too.
+//
+// Nor has a candidate lost it that is prepared for a switch whose commit it did not hear of:
+// its promotion deletes the relay log, and nobody could give it again what it takes back then.
+// What a replica has comes from others, so it may as well keep it.
+func (m memory) lost() bool {
+	candidate := m.Prepared != 0 && m.Prepared == m.Stamp.Generation && m.Committed != m.Stamp.Generation
+	return m.Role == roleNotPrimary && m.Lent == 0 && !candidate
+}
 
 // writeServerConf makes the file say what the role asks for, before the role is
 // remembered. A role that is not known is treated as the primary's.

@@ -54,8 +54,11 @@ func TestServerConf(t *testing.T) {
 		{"the commit, by an order", []func(*rig) error{fence(false), follow}, true},
 		{"the commit, by a heartbeat", []func(*rig) error{fence(false), granted(grant(stamp(2, api.StepIdle), 2, primary, true))}, true},
 		{"the commit after a restart", []func(*rig) error{fence(false), restarted, follow}, true},
-		{"a failover's fence", []func(*rig) error{fence(true)}, true},
-		{"a failover's fence after a planned one", []func(*rig) error{fence(false), fence(true)}, true},
+		{"a failover's fence", []func(*rig) error{fence(true)}, false},
+		{"a failover that is rolled back", []func(*rig) error{fence(true), restore}, false},
+		{"a failover's commit", []func(*rig) error{fence(true), follow}, true},
+		{"a failover's commit, by a heartbeat", []func(*rig) error{fence(true), granted(grant(stamp(2, api.StepIdle), 2, primary, true))}, true},
+		{"a failover's fence after a planned one", []func(*rig) error{fence(false), fence(true)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "zero.cnf")
@@ -73,4 +76,38 @@ func TestServerConf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestServerConfOfCandidate: a candidate keeps what it has when it is started anew in the
+// middle of its promotion, and is a replica again when another was taken.
+func TestServerConfOfCandidate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "zero.cnf")
+	r := newLeased(t, replica(), func(c *Config) { c.ServerConf = path })
+	is := func(what string, want bool) {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		ok(t, err)
+		if got := string(text) == confReplica; got != want {
+			t.Errorf("%s: started as a replica: %v, want %v", what, got, want)
+		}
+	}
+	hears := func(s api.Stamp, committed uint64, primary string) {
+		t.Helper()
+		_, _, err := r.adopt(r.call, grant(s, committed, primary, true))
+		ok(t, err)
+	}
+	hears(stamp(1, api.StepIdle), 1, primary)
+	is("a replica", true)
+	_, err := r.prepare(2)
+	ok(t, err)
+	is("prepared", false)
+	hears(stamp(2, api.StepCatchingUp), 1, primary)
+	is("the old primary is still named", false)
+	hears(stamp(2, api.StepPromoting), 2, other)
+	is("another was taken", true)
+	_, err = r.prepare(3)
+	ok(t, err)
+	_, err = r.promote(3)
+	ok(t, err)
+	is("promoted", false)
 }

@@ -21,7 +21,7 @@ var shown = map[string][]string{
 	"R1":  {"cluster/keeper.TestLeaseOnlyOnProof", "cluster/keeper.TestDeposedLeaderGrantsNothing", "cluster.TestVerifyLeaderCountsOldAnswersInRaft173", "G18-noproof"},
 	"R2":  {"cluster/keeper.TestOut", "cluster/keeper.TestUnreachableProxyIsWaitedFor", "cluster/keeper.TestFailoverOfSilentHost", "G18-nowait"},
 	"R3":  {"transport/lease.TestTimes"},
-	"R4":  {"cluster/keeper.TestGrantsDuringSwitch", "proxy.TestGrants"},
+	"R4":  {"cluster/keeper.TestGrantsDuringSwitch", "cluster/keeper.TestProxyAwaitsWritable", "proxy.TestGrants"},
 	"R5":  {"cluster/keeper.TestLeavingTakesALease", "cluster/keeper.TestAnotherProcessWaits", "proxy.TestLeave"},
 	"R6":  {"cluster/keeper.TestResume", "cluster/keeper.TestLeaderMovesDuringSwitch", "G8"},
 	"R7":  {"fsm.TestTermOfTheDecidingLeader", "fsm.TestSwitchRollsBackOnlyBeforeTheCommit"},

@@ -175,6 +175,9 @@ func (p *Proxy) heartbeat(seq uint64, status string) api.ProxyHeartbeatRequest {
 	}
 	for name, g := range now.groups {
 		beat.Stamps[name] = g.snapshot().Stamp
+		if g.gate.Until() <= lease.Now() {
+			beat.Leaseless = append(beat.Leaseless, name)
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

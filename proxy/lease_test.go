@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,7 +103,13 @@ func TestOrderOpensOnWhatIsLeft(t *testing.T) {
 	if r.until() != before {
 		t.Error("an order changed the lease")
 	}
+	if beat := r.heartbeat(1, api.StatusUp); len(beat.Leaseless) != 0 {
+		t.Errorf("it says that it has no lease: %v", beat.Leaseless)
+	}
 	r = r.restart() // R11: nothing of it is left
+	if beat := r.heartbeat(1, api.StatusUp); !slices.Equal(beat.Leaseless, []string{"orders"}) {
+		t.Errorf("it says of %v that it has no lease", beat.Leaseless)
+	}
 	r.is(addrB, false)
 	if r.until() != 0 {
 		t.Error("a start has a lease")

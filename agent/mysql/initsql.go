@@ -180,6 +180,8 @@ func (p InitParams) settings() string {
 	if file == "" {
 		file = "<the file of zeroagent --server-conf>"
 	}
-	lines = append(lines, "# At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.", "!include "+file)
+	lines = append(lines, "# At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.", "!include "+file,
+		"Settings for the server's service (systemctl edit mariadb): a primary that crashed is not started before that is decided.",
+		"[Service]", "ExecStartPre=+/usr/bin/zeroagent await-start")
 	return "\n-- " + strings.Join(lines, "\n-- ") + "\n"
 }

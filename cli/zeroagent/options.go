@@ -70,7 +70,7 @@ func (o *options) app() daemon.App {
 		Validate: o.validate,
 		Run:      o.run,
 	}
-	app.Commands = append(app.Commands, o.initCommand())
+	app.Commands = append(app.Commands, o.initCommand(), o.awaitStartCommand())
 	return app
 }
 

@@ -56,6 +56,7 @@ func (o *options) run(ctx context.Context, env *daemon.Env) (err error) {
 	}
 	defer closePort()
 	registerMetrics(env.Registry, a)
+	serveStart(env, a)
 	env.AddCheck(daemon.Check{Name: "agent", Run: func(context.Context) error { return a.Ready() }})
 	env.Ready(true)
 	env.Log.Info("serving", "name", o.name, "datasource", o.mysql, "http", env.HTTPAddr)

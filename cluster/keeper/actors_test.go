@@ -124,6 +124,8 @@ type actor struct {
 	deaf    bool                             // an agent does not act on what it is told
 	synced  bool                             // commits of an agent's server wait for an acknowledgement
 	told    api.HeartbeatAnswer
+
+	leaseless []string // host groups that a proxy has no lease for
 }
 
 // start connects an actor and waits until the leader can reach it.

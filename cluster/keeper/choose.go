@@ -18,8 +18,9 @@ type contender struct {
 	excluded string // why it cannot be the primary; empty: it can
 	received string // GTID position
 	applied  string
-	outside  bool // it takes no part in the replication: received is what it has of the old primary's own, empty for nothing
-	prefer   int  // place in the list of the preferred, behind its end when it is not
+	own      string // of one that is outside: what it wrote itself
+	outside  bool   // it takes no part in the replication: received is what it has of the old primary's own, empty for nothing
+	prefer   int    // place in the list of the preferred, behind its end when it is not
 	zone     string
 	near     bool          // in the zone of the old primary
 	behind   time.Duration // its source, when that was last known; negative: never

@@ -115,7 +115,9 @@ func (k *Keeper) lend(ctx context.Context, by process, received lease.Instant, a
 	}
 	// What the proof took is made up for, so that heartbeats keep their distance.
 	late := min(lease.Since(received), k.cfg.HeartbeatInterval/8)
-	a.IntervalMS = max((k.cfg.HeartbeatInterval - late).Milliseconds(), 1)
+	if a.IntervalMS == 0 {
+		a.IntervalMS = max((k.cfg.HeartbeatInterval - late).Milliseconds(), 1)
+	}
 	return a, nil
 }
 

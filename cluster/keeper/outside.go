@@ -32,6 +32,7 @@ func outside(c contender, s *fsm.Switch, state api.AgentState) contender {
 		c.stopped, c.received = false, ""
 		return c
 	}
+	c.own = ofServer(state.Binlog.GTIDBinlogState, state.ServerID)
 	var has []string
 	for part := range strings.SplitSeq(receivedOf(state), ",") {
 		if part = strings.TrimSpace(part); part != "" && ofServer(part, state.ServerID) == "" {

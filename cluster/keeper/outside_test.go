@@ -65,15 +65,17 @@ func TestErrantServerDoesNotKeepFailoversOut(t *testing.T) {
 		name   string
 		binlog *api.Binlog
 		want   string
+		says   string // with the choice
 	}{
-		{"errant", &api.Binlog{GTIDBinlogState: "0-3-7"}, fsm.StateDone},
-		{"nobody knows what it has", nil, fsm.StateRolledBack},
+		{"errant", &api.Binlog{GTIDBinlogState: "0-3-7"}, fsm.StateDone, ""},
+		{"errant, and ahead", &api.Binlog{GTIDBinlogState: "0-3-700"}, fsm.StateDone, db2 + " has 0-3-700, which " + db1 + " lacks, and is ignored"},
+		{"nobody knows what it has", nil, fsm.StateRolledBack, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			f := world(t, 1, autoDocument(""), short)
 			f.agents[2].on(api.StopReceivingDatasource, func(_ context.Context, g given) (any, error) {
-				return api.AgentState{Address: db2, Incarnation: "a2-1", Stamp: g.stamp, Outside: true, ReadOnly: true, Unfit: "it is errant", Binlog: test.binlog}, nil
+				return api.AgentState{Address: db2, ServerID: "3", Incarnation: "a2-1", Stamp: g.stamp, Outside: true, ReadOnly: true, Unfit: "it is errant", Binlog: test.binlog}, nil
 			})
 			f.beating()
 			f.kill()
@@ -85,6 +87,15 @@ func TestErrantServerDoesNotKeepFailoversOut(t *testing.T) {
 				if r.Address == db2 && !strings.Contains(r.Note, "does not replicate: it is errant") {
 					t.Errorf("the record does not say it: %+v", r)
 				}
+			}
+			said := ""
+			for _, c := range s.Checks {
+				if c.Rule == ruleChoice {
+					said = c.Detail
+				}
+			}
+			if !strings.Contains(said, test.says) || strings.Contains(said, "is ignored") != (test.says != "") {
+				t.Errorf("with the choice the record says %q, want %q", said, test.says)
 			}
 			if s.State == fsm.StateDone && s.To != db1 {
 				t.Errorf("%s was promoted", s.To)

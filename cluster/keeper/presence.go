@@ -33,6 +33,9 @@ type agentBeat struct {
 	dead int // beats in a row that said so
 
 	before string // GTID position of the beat before
+
+	shut      bool      // the server answers, and is read-only
+	confirmed api.Stamp // an order of before that made it writable
 }
 
 func newPresence() *presence {
@@ -65,7 +68,8 @@ func (p *presence) beatAgent(address string, beat api.AgentHeartbeatRequest) {
 	if beat.Dead {
 		dead = p.agents[address].dead + 1
 	}
-	p.agents[address] = agentBeat{now(), beat, dead, p.agents[address].beat.Position}
+	last := p.agents[address]
+	p.agents[address] = agentBeat{at: now(), beat: beat, dead: dead, before: last.beat.Position, shut: last.isShut(beat), confirmed: last.confirmed}
 }
 
 // deadBeats is how many beats in a row said that the server of an agent is dead,

@@ -152,7 +152,7 @@ func (k *Keeper) ProxyHeartbeatProcessor(ctx context.Context, c *call[api.ProxyH
 	}
 	by := process{proxyHolder(hello.Cluster, c.who.ID), hello.Incarnation}
 	return k.lend(ctx, by, received, func(state *fsm.State, leaving bool) (api.HeartbeatAnswer, []string) {
-		return k.proxyAnswer(state, c.who, c.body.Seq, leaving)
+		return k.proxyAnswer(state, c.who, c.body, leaving)
 	})
 }
 
@@ -185,9 +185,9 @@ func (k *Keeper) followProxy(ctx context.Context, row *fsm.Proxy, beat api.Proxy
 // what holds for each host group of its cluster (R4). One that is not on the
 // list, or about to leave it, is not asked in a switch, and so is told to hold;
 // it has no lease. The groups that it may write to are returned as well.
-func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, leaving bool) (api.HeartbeatAnswer, []string) {
+func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, beat api.ProxyHeartbeatRequest, leaving bool) (api.HeartbeatAnswer, []string) {
 	cluster := who.Hello.Cluster
-	answer := api.HeartbeatAnswer{Seq: seq, Grants: []api.Grant{}}
+	answer := api.HeartbeatAnswer{Seq: beat.Seq, Grants: []api.Grant{}}
 	var counts []string
 	listed := false
 	if row := state.Proxy(cluster, who.ID); row != nil && row.Incarnation == who.Hello.Incarnation {
@@ -204,6 +204,9 @@ func (k *Keeper) proxyAnswer(state *fsm.State, who wire.Principal, seq uint64, l
 		if g.Cluster == cluster && !g.IsFrozen() { // R25: nothing is said of a frozen one
 			one := grant(state, g)
 			one.Open = one.Open && listed
+			if one.Open && slices.Contains(beat.Leaseless, g.Name) && k.awaitsWritable(state, g) {
+				one.Open, answer.IntervalMS = false, max(k.cfg.HeartbeatInterval.Milliseconds()/8, 1) // it asks again soon
+			}
 			one.Failsafe, one.Peers = failsafe(state, g)
 			one.Drain = listed && draining(state, g)
 			answer.Grants = append(answer.Grants, one)

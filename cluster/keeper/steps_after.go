@@ -48,6 +48,7 @@ func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 	if err != nil { // only the term's end gets here
 		return outcome{}
 	}
+	d.presence.confirm(s.ToAddress, d.stamp.Epoch, d.stamp.Generation)
 	out := next(fsm.StateSwitching, s.ToAddress+" is writable")
 	if faultpoint.Armed(point(fsm.StateSwitching, "before"), point(fsm.StateSwitching, "after")) {
 		return out

@@ -36,6 +36,7 @@ func (d *driver) rollingBack(ctx context.Context, s *fsm.Switch) outcome {
 	note := noteOf(fmt.Sprintf("%d proxies point at %s again", n, s.FromAddress), errBack)
 	switch err := <-restored; {
 	case err == nil:
+		d.presence.confirm(s.FromAddress, d.stamp.Epoch, d.stamp.Generation)
 		note += "; it is writable"
 	case !fenced:
 		note += "; it was not fenced, its agent did not confirm: " + oneLine(err)

@@ -130,6 +130,12 @@ func (d *driver) gatherReceived(ctx context.Context, s *fsm.Switch) outcome {
 		note += "; may be lost: " + found.lost
 		d.log.Warn("a failover may lose writes, as its policy allows", "switch", s.ID, "lost", found.lost)
 	}
+	passed := ignored(list, d.bystanders(d.cfg.Store.State().Group(s.Group), s.FromAddress), found.address)
+	for _, what := range passed {
+		note += "; " + what
+		d.log.Warn("a failover passes over a server that has more", "switch", s.ID, "what", what)
+	}
+	found.why = strings.Join(append([]string{found.why}, passed...), "; ")
 	out := next(fsm.StatePromoting, note)
 	out.Chosen, out.Replicas, out.MayBeLost, out.Incarnation = found.address, rows, found.lost, drained.Incarnation
 	out.Checks = []fsm.Check{choiceCheck(list, found)}

@@ -135,7 +135,7 @@ func (a *actor) tryBeat() (api.HeartbeatAnswer, error) {
 		name, body = api.ProxyHeartbeat, api.ProxyHeartbeatRequest{
 			ClusterName: "shop", Address: a.hello.Address, Status: a.status, ConfVersion: a.confVersion, ConfError: a.confError, Seq: a.seq, Incarnation: a.hello.Incarnation,
 			Probes: map[string]api.Probe{"orders": {Address: db0, Failures: map[bool]int{true: 9}[a.failing], Error: "2003 refused"}},
-			Stamps: a.stamps,
+			Stamps: a.stamps, Leaseless: a.leaseless,
 		}
 	} else {
 		beat := api.AgentHeartbeatRequest{Address: a.hello.Address, Seq: a.seq, Incarnation: a.hello.Incarnation, ServerID: a.serverID, ReadOnly: a.readOnly, Role: "some", Dead: a.dead, Zone: a.zone, LastLagMS: a.lag, Listen: a.listen}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -56,48 +55,18 @@ func (s *supervisor) isDown() bool {
 }
 
 // mayStart reports why the server must not be started yet. The plan may say that a host starts it whatever its agent knows;
-// then a former primary keeps what nobody acknowledged. Otherwise its agent must have been told by a keeper what the server
-// is, and have written so.
+// then a former primary keeps what nobody acknowledged. Otherwise its agent is asked, as `zeroagent await-start` does.
 func (s *supervisor) mayStart(ctx context.Context) error {
 	if s.run.Data.plan.RestartAtOnce {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	silence, err := s.host.keeperSilence(ctx)
+	status, body, err := fleet.Get(ctx, "http://"+s.host.agentHTTP+"/startz")
 	if err != nil {
 		return err
 	}
-	if silence > restartAfter {
-		return fmt.Errorf("no keeper has answered the agent of %s for %v", s.host.Name(), silence)
-	}
-	g, err := s.run.Data.Group(ctx)
-	if err != nil {
-		return err
-	}
-	options, err := s.host.options()
-	if err != nil {
-		return err
-	}
-	if g.OpenSwitch != "" || g.Primary != s.host.Addr() && len(options) == 0 {
-		return fmt.Errorf("the agent of %s does not know what the server is", s.host.Name())
-	}
-	return nil
-}
-
-// keeperSilence is how long no keeper has answered the host's agent.
-func (h *DBHost) keeperSilence(ctx context.Context) (time.Duration, error) {
-	_, body, err := fleet.Get(ctx, "http://"+h.agentHTTP+"/metrics")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(body)) {
-		if value, ok := strings.CutPrefix(line, "zero_agent_keeper_silence_seconds "); ok {
-			seconds, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			return time.Duration(seconds * float64(time.Second)), err
-		}
-	}
-	return 0, fmt.Errorf("%s does not tell when a keeper answered it", h.Agent.Name())
+	return fleet.StatusOK(status, body)
 }
 
 // restart starts the server if it should run.

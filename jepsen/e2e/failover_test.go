@@ -191,9 +191,16 @@ func (s *scene) killAhead(t *testing.T, ctx context.Context, primary int) (kille
 	return killed
 }
 
-// startServer starts a server as its host would: with what its agent wrote for it.
+// startServer starts a server as its host would: when its agent says so, with what that wrote for it.
 func (s *scene) startServer(t *testing.T, ctx context.Context, i int) {
 	t.Helper()
+	eventually(t, ctx, rejoined, s.Servers[i].Name()+" may be started", func(ctx context.Context) error {
+		status, body, err := fleet.Get(ctx, s.Agents[i].URL("/startz"))
+		if err != nil {
+			return err
+		}
+		return fleet.StatusOK(status, body)
+	})
 	options, err := s.ServerOptions(i)
 	if err != nil {
 		t.Fatal(err)

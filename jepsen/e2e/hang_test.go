@@ -25,6 +25,7 @@ func TestHangs(t *testing.T) {
 		{"proxy hangs", s.proxyHangs},
 		{"keeper leader hangs in a switch", s.leaderHangs},
 		{"replica dead in a switch", s.replicaDead},
+		{"keepers back, the primary's agent last", s.keepersBack},
 		{"stop", s.stopAll},
 	})
 }

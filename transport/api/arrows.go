@@ -105,6 +105,7 @@ type ProxyHeartbeatRequest struct {
 	Stamps      map[string]Stamp `json:"stamps,omitempty"`      // highest seen, by host group (R25)
 	ConfError   string           `json:"confError,omitempty"`   // why the last push was refused
 	Probes      map[string]Probe `json:"probes,omitempty"`      // of the writable datasource, by host group
+	Leaseless   []string         `json:"leaseless,omitempty"`   // host groups that it has no lease for: it writes to none of them
 }
 
 // Probe is what a proxy's own probes say of the datasource that it takes for

@@ -40,3 +40,6 @@ SET SESSION sql_log_bin=1;
 -- event_scheduler = OFF          # the agent turns it on where the primary is
 -- # At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.
 -- !include /etc/mysql/zero.cnf
+-- Settings for the server's service (systemctl edit mariadb): a primary that crashed is not started before that is decided.
+-- [Service]
+-- ExecStartPre=+/usr/bin/zeroagent await-start

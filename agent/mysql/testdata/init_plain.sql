@@ -36,3 +36,6 @@ SET SESSION sql_log_bin=1;
 -- slave_net_timeout = 2
 -- # At the end. The agent writes it: an old primary that is started again drops what nobody acknowledged.
 -- !include <the file of zeroagent --server-conf>
+-- Settings for the server's service (systemctl edit mariadb): a primary that crashed is not started before that is decided.
+-- [Service]
+-- ExecStartPre=+/usr/bin/zeroagent await-start
