@@ -182,6 +182,8 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 	return mysql.Following{Replication: r}, nil
 }
 
+func (d *database) StandBy(ctx context.Context) error { return d.begin(ctx, "StandBy") }
+
 func (d *database) StopReceiving(ctx context.Context) (mysql.Received, error) {
 	err := d.begin(ctx, "StopReceiving")
 	d.mu.Lock()

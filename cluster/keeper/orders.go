@@ -26,7 +26,7 @@ type waits struct {
 
 var defaultWaits = waits{
 	grace: time.Second, role: 10 * time.Second, point: 250 * time.Millisecond, inform: 2 * time.Second,
-	restore: 5 * time.Second, repoint: 30 * time.Second, sweep: time.Second,
+	restore: 5 * time.Second, repoint: 10 * time.Second, sweep: time.Second,
 }
 
 // Pauses between two tries of an order, doubling.
@@ -106,7 +106,8 @@ func (d *driver) tell(ctx context.Context, p *fsm.Proxy, name string, meta wire.
 
 // everyProxy gives an order to all proxies on the cluster's list at once, to
 // each again until it answers or the wait is over. All must obey. One that does
-// not have the host group cannot write to it, and counts as obeying.
+// not have the host group cannot write to it, and counts as obeying. One that is silent
+// for a lease is not waited for.
 func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Duration, give func(ctx context.Context, p *fsm.Proxy) error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -121,7 +122,12 @@ func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Durati
 			continue
 		}
 		all.Go(func() {
-			err := d.retry(ctx, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
+			err := d.mute(p)
+			if err == nil {
+				heard, cancel := d.whileHeard(ctx, func() time.Duration { return d.unheard(p) })
+				err = d.retry(heard, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
+				cancel()
+			}
 			if errors.Is(err, api.ErrNoSuchGroup) {
 				err = nil
 			}
