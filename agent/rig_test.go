@@ -170,6 +170,11 @@ func (d *database) Promote(ctx context.Context, may mysql.Permit) (mysql.Promote
 }
 
 func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following, error) {
+	if s.Ready != nil {
+		if err := s.Ready(ctx); err != nil {
+			return mysql.Following{}, err
+		}
+	}
 	if err := d.begin(ctx, "Follow"); err != nil {
 		return mysql.Following{}, err
 	}

@@ -2,7 +2,9 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 )
 
 // promote promotes a server and waits for what is left to be done after it.
@@ -59,5 +61,60 @@ func TestPromoteFinishesAnotherPromotion(t *testing.T) {
 	}
 	if n := b.value(t, "SELECT COUNT(*) FROM app.t"); n != "2" {
 		t.Errorf("%s rows", n)
+	}
+}
+
+// TestStandBy: what Promote does first can be done ahead, and is undone by following the
+// source on; nothing that was received gets lost by it.
+func TestStandBy(t *testing.T) {
+	a, b, _ := servers(t)
+	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
+	caughtUp(t, a, b)
+	s := b.server(t)
+	for range 2 { // repeating it is fine
+		if err := s.StandBy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := must[State](t)(s.State(t.Context())).Replication; r == nil || r.IORunning != "No" || r.SQLRunning != "No" {
+		t.Errorf("%+v", r)
+	}
+	a.exec(t, "INSERT INTO app.t(v) VALUES (2)")
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	caughtUp(t, a, b)
+
+	b.exec(t, "STOP SLAVE SQL_THREAD")
+	a.exec(t, "INSERT INTO app.t(v) VALUES (3)")
+	eventually(t, "it is received", func() bool { return must[State](t)(s.State(t.Context())).Replication.GtidIOPos == "0-1-3" })
+	if err := s.StandBy(t.Context()); !errors.Is(err, ErrRelayNotDrained) {
+		t.Errorf("with what is not applied: %v", err)
+	}
+	if rec := must[Received](t)(s.Drain(t.Context(), 3*time.Second)); rec.Applied != "0-1-3" || b.rows(t) != "3" {
+		t.Errorf("%+v, %s rows", rec, b.rows(t))
+	}
+}
+
+// TestFollowWaitsUntilReady: until the agent's memory is on the disk (R16, R20) a replica
+// is stopped at most.
+func TestFollowWaitsUntilReady(t *testing.T) {
+	a, b, c := servers(t)
+	s := c.server(t)
+	source := b.source()
+	broken := errors.New("the disk is full")
+	source.Ready = func(context.Context) error { return broken }
+	if _, err := s.Follow(t.Context(), source); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	st := must[State](t)(s.State(t.Context()))
+	if st.Replication == nil || st.Replication.SourcePort != a.source().Port || st.SemiSync.SourceEnabled {
+		t.Errorf("%+v", st)
+	}
+	asked := 0
+	source.Ready = func(context.Context) error { asked++; return nil }
+	must[Following](t)(s.Follow(t.Context(), source))
+	if st := must[State](t)(s.State(t.Context())); asked == 0 || st.Replication == nil || st.Replication.SourcePort != source.Port {
+		t.Errorf("asked %d times, %+v", asked, st)
 	}
 }

@@ -88,10 +88,6 @@ func (d *driver) reachedEarly() (api.AgentState, error) {
 	return d.reached.state, d.reached.err
 }
 
-// aheadWait is what the fence's entry waits for the candidate's answer: not much more
-// than the entry that is saved by it takes.
-const aheadWait = 5 * time.Millisecond
-
 // withPosition adds the next step to a fence, the commit, if the candidate says soon
 // enough that it has all that the fenced primary wrote: the two entries go into the log
 // together. R6 and R7 stand: the question bears the stamp of the fence, which is applied;
@@ -102,7 +98,7 @@ func (d *driver) withPosition(ctx context.Context, s *fsm.Switch, out outcome) o
 	if d.reached == nil || faultpoint.Armed(point(fsm.StateCatchingUp, "before"), point(fsm.StateCatchingUp, "after")) {
 		return out
 	}
-	soon, cancel := context.WithTimeout(ctx, aheadWait)
+	soon, cancel := context.WithTimeout(ctx, d.waits.ahead)
 	defer cancel()
 	select {
 	case <-d.reached.done:

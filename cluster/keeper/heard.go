@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/zerokeeper/zero/fsm"
@@ -28,16 +27,19 @@ func (d *driver) whileHeard(ctx context.Context, silent func() time.Duration) (_
 	return ctx, cancel
 }
 
-// mute is why a proxy is not told: it was not heard for a lease, and has none (R3).
-// Its connection may still stand if its host is gone, or its process is stopped.
-func (d *driver) mute(p *fsm.Proxy) error {
-	if age := d.unheard(p); age > d.times.Lease {
-		return fmt.Errorf("it is silent for %v", age.Round(time.Millisecond))
-	}
-	return nil
-}
+// muteChance is what a proxy that is silent already gets: one whose heartbeats alone are
+// lost answers at once.
+const muteChance = 50 * time.Millisecond
 
-func (d *driver) unheard(p *fsm.Proxy) time.Duration {
-	_, age, _ := d.presence.proxy(proxyKey(p.Cluster, p.ID))
-	return age
+// heardProxy ends with ctx, or when a proxy has been silent for a lease and had its
+// chance. Its connection may still stand if its host is gone, or its process is stopped.
+func (d *driver) heardProxy(ctx context.Context, p *fsm.Proxy) (context.Context, context.CancelFunc) {
+	silent := func() time.Duration {
+		_, age, _ := d.presence.proxy(proxyKey(p.Cluster, p.ID))
+		return age
+	}
+	if silent() > d.times.Lease {
+		return context.WithTimeout(ctx, muteChance)
+	}
+	return d.whileHeard(ctx, silent)
 }

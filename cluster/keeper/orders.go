@@ -22,11 +22,13 @@ type waits struct {
 	restore time.Duration // for which the old primary's agent is asked to re-open; after it its heartbeats do that
 	repoint time.Duration // for which replicas are asked to follow; after it their agents' heartbeats do that
 	sweep   time.Duration // between two looks for open switches that nobody drives
+	ahead   time.Duration // for which a fence's entry waits for the candidate's position: not much more than the entry takes that is saved
 }
 
 var defaultWaits = waits{
 	grace: time.Second, role: 10 * time.Second, point: 250 * time.Millisecond, inform: 2 * time.Second,
 	restore: 5 * time.Second, repoint: 10 * time.Second, sweep: time.Second,
+	ahead: 5 * time.Millisecond,
 }
 
 // Pauses between two tries of an order, doubling.
@@ -122,12 +124,9 @@ func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Durati
 			continue
 		}
 		all.Go(func() {
-			err := d.mute(p)
-			if err == nil {
-				heard, cancel := d.whileHeard(ctx, func() time.Duration { return d.unheard(p) })
-				err = d.retry(heard, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
-				cancel()
-			}
+			ctx, cancel := d.heardProxy(ctx, p)
+			defer cancel()
+			err := d.retry(ctx, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
 			if errors.Is(err, api.ErrNoSuchGroup) {
 				err = nil
 			}
