@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,17 +28,19 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
-	ahead sync.WaitGroup // stopReceivingAhead
+	ahead sync.WaitGroup // standByAhead
 
 	turn    turn   // of whoever changes the server's role, or the memory
 	ordered string // the order that has the turn, empty when none has
 	// notes is written with the turn and mu, so that either is enough to read it.
 	notes *notebook
+	conf  serverConf // with the turn
 
-	look   chan struct{} // the server is to be asked now
-	act    chan struct{} // there is something new to compare with the grants
-	hurry  chan struct{} // a heartbeat is to be sent now
-	looked chan struct{} // closed when the server was asked for the first time
+	look    chan struct{} // the server is to be asked now
+	act     chan struct{} // there is something new to compare with the grants
+	hurry   chan struct{} // a heartbeat is to be sent now
+	beating atomic.Bool   // one is on its way
+	looked  chan struct{} // closed when the server was asked for the first time
 
 	lease      *holding
 	failsafe   *failsafe
@@ -186,7 +189,7 @@ func (a *Agent) remember(m memory) error {
 	var conf chan error
 	if m.Role != a.notes.Role || m.lost() != a.notes.lost() {
 		conf = make(chan error, 1)
-		go func() { conf <- writeServerConf(a.cfg.ServerConf, m.lost()) }()
+		go func() { conf <- a.conf.write(a.cfg.ServerConf, m.lost()) }()
 	}
 	err := a.notes.write(m)
 	if conf != nil {

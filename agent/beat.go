@@ -133,7 +133,9 @@ func (a *Agent) beatOnce(ctx context.Context, link Link, seq uint64) (time.Durat
 		return a.beatInterval(), err
 	}
 	sent := lease.Now() // R10
+	a.beating.Store(true)
 	answer, err := a.send(ctx, link, seq)
+	a.beating.Store(false)
 	if err == nil {
 		a.failsafe.answered(sent, answer) // R18f: before what it grants
 		a.granted(sent, answer)

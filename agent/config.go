@@ -27,6 +27,7 @@ type Database interface {
 	SourceState(ctx context.Context, source mysql.Source) (string, error)
 	SaveErrant(ctx context.Context, sourceState, dir string) (path string, err error)
 	StopReceiving(ctx context.Context) (mysql.Received, error)
+	StandBy(ctx context.Context) error
 	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
 	Resume(ctx context.Context) error
 	// Semi-sync: whether the agent sees to it, and both its sides.

@@ -45,19 +45,19 @@ func (p *meanwhile) Await(ctx context.Context) error {
 // aheadTimeout bounds what is done ahead of a promotion.
 const aheadTimeout = 5 * time.Second
 
-// stopReceivingAhead stops the replication's IO thread of a candidate that has all
+// standByAhead ends the replication of a candidate that has all
 // that its fenced source wrote, while the commit is written: it takes as long as all
 // else of a promotion. When the switch is rolled back the level lets it
-// receive again, with the next heartbeat.
-func (a *Agent) stopReceivingAhead(stamp api.Stamp) {
+// replicate again, with the next heartbeat.
+func (a *Agent) standByAhead(stamp api.Stamp) {
 	a.ahead.Go(func() {
 		if now := a.remembered().Stamp; now.Generation != stamp.Generation || now.Step > api.StepPromoting {
 			return // it was paused: the switch went another way meanwhile
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), aheadTimeout)
 		defer cancel()
-		if _, err := a.db.StopReceiving(ctx); err != nil {
-			a.log.Debug("the promotion has to stop receiving", "error", err)
+		if err := a.db.StandBy(ctx); err != nil {
+			a.log.Debug("the promotion has to end replication", "error", err)
 		}
 	})
 }

@@ -132,7 +132,9 @@ func (a *Agent) PromoteDatasourceProcessor(ctx context.Context, req *wire.Reques
 	a.takeSet(&o.memory, body.ReplicaSet, body.ReplicaVersion) // R17: primary only together with its set
 	permit, remembered := a.rememberMeanwhile(o.memory)
 	defer remembered()
-	poke(a.hurry)                                          // the lease comes while replication is ended
+	if a.lease.Holds() != nil && !a.beating.Load() {
+		poke(a.hurry) // the lease comes while replication is ended, if it did not come with the commit
+	}
 	if _, err := a.db.Promote(o.ctx, permit); err != nil { // R14: a hint; the lease decides
 		return api.AgentState{}, o.failed(err)
 	}
@@ -157,14 +159,18 @@ func (a *Agent) FollowDatasourceProcessor(ctx context.Context, req *wire.Request
 	o.Role, o.Committed, o.Primary, o.Stopped, o.Lent = roleNotPrimary, o.Stamp.Generation, body.Primary.Address, 0, 0
 	o.Acks = o.Acks || body.Acknowledge && a.db.ManagesSemiSync() // R20: on the disk before it is turned on
 	source.Async = !body.Acknowledge
-	if err := a.remember(o.memory); err != nil {
-		return api.AgentState{}, err
-	}
 	a.lease.shut()
+	disk, remembered := a.rememberMeanwhile(o.memory) // a replica stops to receive meanwhile: a first commit may wait for it
+	defer remembered()
+	source.Ready = disk.durable // R16, R20
 	if a.notYet(body.Acknowledge, a.lastState()) {
-		return api.AgentState{}, api.Errorf(api.NotRecorded, "%s was a primary, and follows when the record names it", a.db.Address())
+		err := api.Errorf(api.NotRecorded, "%s was a primary, and follows when the record names it", a.db.Address())
+		return api.AgentState{}, errors.Join(disk.durable(o.ctx), err)
 	}
 	result, err := a.followSafely(o.ctx, source)
+	if notDurable := disk.durable(o.ctx); notDurable != nil {
+		return api.AgentState{}, notDurable
+	}
 	if err != nil {
 		poke(a.look)
 		return api.AgentState{}, o.failed(err)
@@ -236,6 +242,7 @@ func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, bo
 	if err := a.db.WaitPosition(ctx, body.GTID, milliseconds(body.TimeoutMS)); err != nil {
 		return api.AgentState{}, databaseError(err)
 	}
+	poke(a.hurry) // the commit is next: an answer that is made after it has the lease
 	mine, err := a.db.Binlog(ctx, mysql.RoleSlave)
 	if err != nil {
 		return api.AgentState{}, databaseError(err)
@@ -248,7 +255,7 @@ func (a *Agent) WaitPositionProcessor(ctx context.Context, req *wire.Request, bo
 		return api.AgentState{}, err
 	}
 	a.log.Info("caught up", "stamp", o.Stamp, "position", body.GTID)
-	a.stopReceivingAhead(o.Stamp)
+	a.standByAhead(o.Stamp)
 	return a.answer(a.lastState(), &binlog), nil
 }
 

@@ -39,7 +39,7 @@ func TestCandidate(t *testing.T) {
 	}
 	_, err = r.promote(2) // asked again, answered again
 	ok(t, err)
-	r.did("WaitPosition", "Binlog slave", "StopReceiving", "Promote", "Promote")
+	r.did("WaitPosition", "Binlog slave", "StandBy", "Promote", "Promote")
 	for name, give := range map[string]func() (api.AgentState, error){
 		"Prepare": func() (api.AgentState, error) { return r.prepare(2) },
 		"Fence":   func() (api.AgentState, error) { return r.fence(2) },

@@ -170,6 +170,11 @@ func (d *database) Promote(ctx context.Context, may mysql.Permit) (mysql.Promote
 }
 
 func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following, error) {
+	if s.Ready != nil {
+		if err := s.Ready(ctx); err != nil {
+			return mysql.Following{}, err
+		}
+	}
 	if err := d.begin(ctx, "Follow"); err != nil {
 		return mysql.Following{}, err
 	}
@@ -181,6 +186,8 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 	})
 	return mysql.Following{Replication: r}, nil
 }
+
+func (d *database) StandBy(ctx context.Context) error { return d.begin(ctx, "StandBy") }
 
 func (d *database) StopReceiving(ctx context.Context) (mysql.Received, error) {
 	err := d.begin(ctx, "StopReceiving")

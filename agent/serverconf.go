@@ -30,6 +30,23 @@ func (m memory) lost() bool {
 	return m.Role == roleNotPrimary && m.Lent == 0 && !candidate
 }
 
+// serverConf is the file that this process wrote. The turn is held.
+type serverConf struct{ wrote, lost bool }
+
+// write makes the file say what the role asks for, unless this process has seen to
+// that already: a fence that may be undone leaves it as it is, and clients wait.
+func (c *serverConf) write(path string, lost bool) error {
+	if c.wrote && c.lost == lost {
+		return nil
+	}
+	c.wrote = false
+	if err := writeServerConf(path, lost); err != nil {
+		return err
+	}
+	c.wrote, c.lost = true, lost
+	return nil
+}
+
 // writeServerConf makes the file say what the role asks for, before the role is
 // remembered. A role that is not known is treated as the primary's.
 func writeServerConf(path string, lost bool) error {

@@ -111,3 +111,27 @@ func TestServerConfOfCandidate(t *testing.T) {
 	ok(t, err)
 	is("promoted", false)
 }
+
+// TestServerConfIsWrittenOnce: clients wait for a fence, and its file says already what it
+// is to say; what was not written for sure is written again.
+func TestServerConfIsWrittenOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.cnf")
+	var c serverConf
+	written := func(what string, lost, want bool) {
+		t.Helper()
+		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		ok(t, c.write(path, lost))
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: it is written: %v, want %v", what, err == nil, want)
+		}
+	}
+	written("the first", false, true)
+	written("the same", false, false)
+	written("another", true, true)
+	if err := c.write(filepath.Join(path, "under a file"), false); err == nil {
+		t.Error("written under a file")
+	}
+	written("what it was, after a failure", true, true)
+}

@@ -18,7 +18,7 @@ import (
 // something is refused, lost or found when it does not. A test is named by its
 // package and its name, a scenario of zerojepsen by its own.
 var shown = map[string][]string{
-	"R1":  {"cluster/keeper.TestLeaseOnlyOnProof", "cluster/keeper.TestDeposedLeaderGrantsNothing", "cluster.TestVerifyLeaderCountsOldAnswersInRaft173", "G18-noproof"},
+	"R1":  {"cluster/keeper.TestCommitBringsTheLease", "cluster/keeper.TestFailedEntryProvesNothing", "cluster/keeper.TestLeaseOnlyOnProof", "cluster/keeper.TestDeposedLeaderGrantsNothing", "cluster.TestVerifyLeaderCountsOldAnswersInRaft173", "G18-noproof"},
 	"R2":  {"cluster/keeper.TestOut", "cluster/keeper.TestUnreachableProxyIsWaitedFor", "cluster/keeper.TestFailoverOfSilentHost", "G18-nowait"},
 	"R3":  {"transport/lease.TestTimes"},
 	"R4":  {"cluster/keeper.TestGrantsDuringSwitch", "cluster/keeper.TestProxyAwaitsWritable", "proxy.TestGrants"},
@@ -33,7 +33,7 @@ var shown = map[string][]string{
 	"R13": {"cluster/keeper.TestFailoverNeedsThePreparedProcess", "agent.TestRestartedCandidate", "G8"},
 	"R14": {"agent.TestWritableByALeaseOnly", "agent.TestRealLease", "G8"},
 	"R15": {"agent.TestLeaseEnds", "agent.TestHangsAtTheEnd", "agent.TestRealLease"},
-	"R16": {"agent.TestDiskBeforeTheServer", "agent.TestPromiseIsKept", "agent.TestPromiseOfAnotherBoot", "agent.TestWiped", "proxy.TestDiskBeforeTheAnswer", "G18-nomemory"},
+	"R16": {"agent/mysql.TestFollowWaitsUntilReady", "agent.TestDiskBeforeTheServer", "agent.TestPromiseIsKept", "agent.TestPromiseOfAnotherBoot", "agent.TestWiped", "proxy.TestDiskBeforeTheAnswer", "G18-nomemory"},
 	"R17": {"fsm.TestOnlyMembersArePromoted", "fsm.TestReplicaRefusals", "cluster/keeper.TestReplicaJoins", "cluster/keeper.TestReplicaLeaves", "agent.TestPrimarySetIsDurable", "agent.TestSetIsAgreedWhenQuiet"},
 	"R18": {"agent.TestWhoAsks", "agent.TestRound", "agent.TestRefusesToPromise", "agent.TestLends", "agent.TestTakenAwayInARound", "proxy.TestTakesALentLease", "jepsen/e2e.TestFailsafe"},
 	"R19": {"cluster/keeper.TestLosslessNeedsEveryReplica", "agent/mysql.TestLosslessFailover"},
@@ -43,7 +43,7 @@ var shown = map[string][]string{
 	"R23": {"fsm.TestSupersede", "cluster/keeper.TestStuckFailoverIsSuperseded"},
 	"R24": {"proxy.TestOrdersAreRefused", "agent.TestOrdersAreRefused", "fsm.TestConfigRemapsTheWritableByAddress"},
 	"R25": {"fsm.TestRecoveryFreezes", "fsm.TestHeardStamps", "cluster/keeper.TestRestoredKeeperAsks", "cluster/keeper.TestHigherStampFreezes", "jepsen/e2e.TestRestore"},
-	"R26": {"agent/mysql.TestPreflight", "agent/mysql.TestBypass", "agent.TestBypassIsReported"},
+	"R26": {"agent/mysql.TestPositionIsReadTwice", "agent/mysql.TestPreflight", "agent/mysql.TestBypass", "agent.TestBypassIsReported"},
 }
 
 // pending are the rules that nothing enforces yet, and why. One that has a place

@@ -18,7 +18,7 @@ func TestDemotionEndsDumpThreads(t *testing.T) {
 	mend := silence(t, b)
 	sa, sc := a.server(t), c.server(t)
 	must[FenceResult](t)(sa.Fence(t.Context(), FenceOptions{}))
-	must[Promoted](t)(sc.Promote(t.Context(), free{}))
+	promote(t, sc)
 	must[Following](t)(sa.Follow(t.Context(), c.source()))
 	eventually(t, "no dump thread is left", func() bool { return a.value(t, dumps) == "0" })
 	mend()
@@ -47,7 +47,7 @@ func TestPromotionEndsOldDumpThreads(t *testing.T) {
 	}
 	eventually(t, "c is connected", func() bool { return b.value(t, dumps) == "1" })
 	young := dumpID()
-	must[Promoted](t)(b.server(t).Promote(t.Context(), free{}))
+	promote(t, b.server(t))
 	if now := dumpID(); now != young && time.Since(began) < (zombieSeconds-1)*time.Second {
 		t.Errorf("dump thread %s became %s", young, now)
 	}
@@ -56,7 +56,7 @@ func TestPromotionEndsOldDumpThreads(t *testing.T) {
 	b.follow(t, a)
 	mend := silence(t, c)
 	eventually(t, "c's dump thread is old", func() bool { return oldest() >= zombieSeconds })
-	must[Promoted](t)(b.server(t).Promote(t.Context(), free{}))
+	promote(t, b.server(t))
 	eventually(t, "the zombie is gone", func() bool { return b.value(t, dumps) == "0" })
 	mend()
 	b.exec(t, "INSERT INTO app.t(v) VALUES (1)")

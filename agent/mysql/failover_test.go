@@ -59,7 +59,7 @@ func failOver(t *testing.T, backlog bool) {
 		}
 	}
 	rec := must[Received](t)(s.Drain(t.Context(), 5*time.Second))
-	p := must[Promoted](t)(s.Promote(t.Context(), free{}))
+	p := promote(t, s)
 	t.Logf("%d acknowledged, drained to %s, promoted at %s", count(), rec.GTID, p.GTIDBinlogPos)
 	rows, err := b.root.Query("SELECT id FROM app.t")
 	if err != nil {

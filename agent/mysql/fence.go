@@ -12,8 +12,10 @@ import (
 const (
 	DefaultFenceBound = 2 * time.Second
 	MaxFenceBound     = time.Minute
-	// stablePause lies between the two readings of the position that must agree.
+	// stablePause comes after two readings of the position that differ.
 	stablePause = 5 * time.Millisecond
+	// ackPause lies between two looks at sessions that wait for an acknowledgement.
+	ackPause = 2 * time.Millisecond
 )
 
 // FenceOptions bounds a planned fence.
@@ -97,11 +99,10 @@ func (s *Server) fence(ctx context.Context, res *FenceResult, start time.Time, r
 	if err != nil {
 		return err
 	}
-	read := time.Now() // what the sweep takes counts for the pause between two readings
 	if err := s.sweep(ctx, c, w, false, &res.Killed); err != nil {
 		return err
 	}
-	res.Binlog, err = s.stablePosition(ctx, c, first, read)
+	res.Binlog, err = s.stablePosition(ctx, c, first)
 	return err
 }
 
@@ -191,13 +192,13 @@ func (s *Server) boundedReadOnly(ctx context.Context, c *session, res *FenceResu
 	return fmt.Errorf("%w: a statement or LOCK TABLES could not be waited for: %w", ErrFenceTimeout, err)
 }
 
-// stablePosition reads where the history ends until that is what was read before,
-// first at the time of read; and read_only with it.
-func (s *Server) stablePosition(ctx context.Context, c *session, first Binlog, read time.Time) (Binlog, error) {
+// stablePosition reads where the history ends until that is what was read before
+// (R26), and read_only with it. first was read when read_only=1 was confirmed, which
+// waits for commits that run; since then the sweep looked for who passes it, and found
+// nobody left. So time proves nothing here: a pause comes only after two readings that
+// differ.
+func (s *Server) stablePosition(ctx context.Context, c *session, first Binlog) (Binlog, error) {
 	for {
-		if err := sleep(ctx, stablePause-time.Since(read)); err != nil {
-			return first, fmt.Errorf("position is not stable at %s: %w", first.GTIDBinlogPos, err)
-		}
 		second, err := c.binlog(ctx, RoleMaster)
 		if err != nil {
 			return second, err
@@ -205,7 +206,10 @@ func (s *Server) stablePosition(ctx context.Context, c *session, first Binlog, r
 		if second == first {
 			break
 		}
-		first, read = second, time.Now()
+		first = second
+		if err := sleep(ctx, stablePause); err != nil {
+			return first, fmt.Errorf("position is not stable at %s: %w", first.GTIDBinlogPos, err)
+		}
 	}
 	on, err := c.readOnly(ctx)
 	if err == nil && !on {

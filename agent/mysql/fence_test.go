@@ -396,3 +396,18 @@ func TestOperationsTakeTurns(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPositionIsReadTwice: a position that somebody wrote behind is not where the history
+// ends (R26).
+func TestPositionIsReadTwice(t *testing.T) {
+	a, _, _ := servers(t)
+	s := a.server(t)
+	old := must[Binlog](t)(s.Binlog(t.Context(), RoleMaster))
+	a.exec(t, "INSERT INTO app.t(v) VALUES (1); SET GLOBAL read_only=1")
+	c := must[*session](t)(s.session(t.Context(), s.urgent))
+	defer c.close()
+	got := must[Binlog](t)(s.stablePosition(t.Context(), c, old))
+	if now := must[Binlog](t)(s.Binlog(t.Context(), RoleMaster)); got != now || got == old {
+		t.Errorf("%+v, want %+v", got, now)
+	}
+}

@@ -26,6 +26,16 @@ type Source struct {
 	// GTIDState is the source's gtid_binlog_state merged with its gtid_slave_pos.
 	// If it is given, a server with errant transactions is refused untouched.
 	GTIDState string
+	// Ready is waited for before anything is done that is more than to stop: an error of
+	// it is Follow's. nil: there is nothing to wait for.
+	Ready func(context.Context) error
+}
+
+func (src Source) ready(ctx context.Context) error {
+	if src.Ready == nil {
+		return nil
+	}
+	return src.Ready(ctx)
 }
 
 // Following is what Follow did.
@@ -80,10 +90,16 @@ func (s *Server) follow(ctx context.Context, c *session, src Source, f *Followin
 		f.Replication = r
 		return err
 	}
+	same := r != nil && r.SourceHost == src.Host && r.SourcePort == src.Port
+	if r == nil || same { // it was a primary, or applies what it has: more than to stop
+		if err := src.ready(ctx); err != nil {
+			return err
+		}
+	}
 	if err := s.demote(ctx, c, r, f); err != nil {
 		return err
 	}
-	if r != nil && r.SourceHost == src.Host && r.SourcePort == src.Port {
+	if same {
 		// Only this source may have what is in the relay log, and CHANGE MASTER
 		// deletes that. Another source is the new primary: it has all that counts.
 		if err := c.keepReceived(ctx, r, s.cfg.StatementTimeout); err != nil {
@@ -188,6 +204,9 @@ func (s *Server) repoint(ctx context.Context, c *session, src Source, change str
 		return err
 	}
 	if err := c.exec(ctx, "stop slave", "STOP SLAVE"); err != nil {
+		return err
+	}
+	if err := src.ready(ctx); err != nil {
 		return err
 	}
 	if s.cfg.SemiSync {

@@ -109,7 +109,7 @@ func TestGrantsAreMinimal(t *testing.T) {
 		{"CONNECTION ADMIN ON *.*", killing},
 		{"PROCESS ON *.*", preflight},
 		{"READ_ONLY ADMIN ON *.*", on(a, func(s *Server) error { return s.SetReadOnly(ctx) })},
-		{"RELOAD ON *.*", on(b, func(s *Server) error { _, err := s.Promote(ctx, free{}); return err })},
+		{"RELOAD ON *.*", killing},
 		{"REPLICA MONITOR ON *.*", on(b, func(s *Server) error { _, err := s.State(ctx); return err })},
 		{"REPLICATION MASTER ADMIN ON *.*", on(a, func(s *Server) error { return s.SemiSyncSource(ctx, true) })},
 		{"REPLICATION SLAVE ADMIN ON *.*", on(b, func(s *Server) error { _, err := s.StopReceiving(ctx); return err })},

@@ -61,7 +61,7 @@ func TestPromoteRefusesUndrained(t *testing.T) {
 	if rec.Applied != "0-1-1" || b.rows(t) != "1" {
 		t.Errorf("%+v, %s rows", rec, b.rows(t))
 	}
-	must[Promoted](t)(s.Promote(t.Context(), free{}))
+	promote(t, s)
 }
 
 // TestReceivedAfterChangeMaster: what was deleted is not received any more. An order
@@ -124,7 +124,7 @@ func TestDrainAfterCrash(t *testing.T) {
 	if n := b.rows(t); n != "5" {
 		t.Errorf("%s rows", n)
 	}
-	must[Promoted](t)(s.Promote(t.Context(), free{}))
+	promote(t, s)
 }
 
 // TestResumeAfterCrash restarts a replica whose source is alive: nothing may be

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,8 +39,9 @@ type Server struct {
 	ready     atomic.Pointer[time.Time] // the fence lane's connection was seen to work
 	posHung   atomic.Pointer[time.Time] // SHOW MASTER STATUS did not answer
 
-	changing chan struct{} // holds one token while an operation changes the server
-	fences   atomic.Uint64 // counts SetReadOnly calls
+	changing chan struct{}  // holds one token while an operation changes the server
+	behind   sync.WaitGroup // what Promote left to be done
+	fences   atomic.Uint64  // counts SetReadOnly calls
 	// schedulerWasOff remembers, from a fence to Unfence, that the event scheduler
 	// was off before.
 	schedulerWasOff atomic.Bool
@@ -70,8 +72,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Close closes the connections. Operations that run fail.
+// Close closes the connections, once what a promotion left to be done is done, which
+// takes no longer than a statement. Other operations that run fail.
 func (s *Server) Close() error {
+	s.behind.Wait()
 	s.processes.mu.Lock()
 	s.processes.release()
 	s.processes.mu.Unlock()

@@ -146,6 +146,9 @@ func (c *session) kill(ctx context.Context, list []Killed) error {
 // awaitGone waits until none of the sessions is left; a killed one stays until
 // its transaction is rolled back.
 func (c *session) awaitGone(ctx context.Context, list []Killed) error {
+	if len(list) == 0 {
+		return nil
+	}
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		now, err := c.clients(ctx, clientsQuery)
 		if err != nil {

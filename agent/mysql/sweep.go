@@ -22,17 +22,15 @@ func (s *Server) sweep(ctx context.Context, c *session, w *writers, patient bool
 		}
 	}
 	for {
-		if err := c.awaitAcks(ctx); err != nil {
-			return err
-		}
-		query := clientsQuery
-		if transactions {
-			query = clientsWithTrxQuery
-			s.transactionsRead()
-		}
-		now, err := c.clients(ctx, query)
+		now, err := c.awaitAcks(ctx)
 		if err != nil {
 			return err
+		}
+		if transactions {
+			s.transactionsRead()
+			if now, err = c.clients(ctx, clientsWithTrxQuery); err != nil {
+				return err
+			}
 		}
 		list := victims(now, s.cfg.User, w)
 		clean := len(list) == 0 && waitingForAck(now) == nil
@@ -59,20 +57,21 @@ func (s *Server) sweep(ctx context.Context, c *session, w *writers, patient bool
 	}
 }
 
-// awaitAcks waits until no session waits for an acknowledgement. With a replica
-// connected that is a moment; without one it returns ErrWaitingForAck in the end.
-func (c *session) awaitAcks(ctx context.Context) error {
+// awaitAcks waits until no session waits for an acknowledgement, and returns the
+// sessions of that moment. With a replica connected that is soon; without one it
+// returns ErrWaitingForAck in the end.
+func (c *session) awaitAcks(ctx context.Context) ([]client, error) {
 	for {
 		now, err := c.clients(ctx, clientsQuery)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		ack := waitingForAck(now)
 		if ack == nil {
-			return nil
+			return now, nil
 		}
-		if err := sleep(ctx, stablePause); err != nil {
-			return fmt.Errorf("%w: %w", ack, err)
+		if err := sleep(ctx, ackPause); err != nil {
+			return nil, fmt.Errorf("%w: %w", ack, err)
 		}
 	}
 }

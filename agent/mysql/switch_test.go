@@ -19,7 +19,7 @@ func TestPromote(t *testing.T) {
 	if _, err := s.StopReceiving(t.Context()); err != nil { // warms the connection, as the switch does
 		t.Fatal(err)
 	}
-	p := must[Promoted](t)(s.Promote(t.Context(), free{}))
+	p := promote(t, s)
 	if p.Already || p.GTIDBinlogPos != "0-1-1" {
 		t.Errorf("%+v", p)
 	}
@@ -29,7 +29,7 @@ func TestPromote(t *testing.T) {
 	if st.ReadOnly || st.Replication != nil || !ss.SourceEnabled || ss.ReplicaEnabled || ss.WaitPoint != "AFTER_SYNC" || ss.TimeoutMS != leastTimeoutMS {
 		t.Errorf("%+v", st)
 	}
-	if again := must[Promoted](t)(s.Promote(t.Context(), free{})); !again.Already || again.GTIDBinlogPos != "0-1-1" {
+	if again := promote(t, s); !again.Already || again.GTIDBinlogPos != "0-1-1" {
 		t.Errorf("again: %+v", again)
 	}
 }
@@ -70,7 +70,7 @@ func TestFollow(t *testing.T) {
 	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
 	caughtUp(t, a, b, c)
 	a.exec(t, "SET GLOBAL read_only=1")
-	must[Promoted](t)(b.server(t).Promote(t.Context(), free{}))
+	promote(t, b.server(t))
 
 	f := must[Following](t)(c.server(t).Follow(t.Context(), b.source()))
 	if f.Already || f.Demoted || f.Replication == nil || f.Replication.Source() != b.address() {
@@ -245,7 +245,7 @@ func TestFollowWithoutDemoteOption(t *testing.T) {
 	a.exec(t, "INSERT INTO app.t(v) VALUES (1)")
 	caughtUp(t, a, b)
 	a.exec(t, "SET GLOBAL read_only=1")
-	must[Promoted](t)(b.server(t).Promote(t.Context(), free{}))
+	promote(t, b.server(t))
 	c := must[*session](t)(a.server(t).session(t.Context(), a.server(t).work))
 	defer c.close()
 	if err := c.adoptOwn(t.Context()); err != nil {
@@ -294,7 +294,7 @@ func TestPlannedSwitches(t *testing.T) {
 		if master.File != slave.File || master.Position != slave.Position {
 			t.Errorf("positions differ: %+v, %+v", master, slave)
 		}
-		p := must[Promoted](t)(servers[to].Promote(t.Context(), free{}))
+		p := promote(t, servers[to])
 		gate.Store(to)
 		blackout := time.Since(start)
 		f := must[Following](t)(servers[from].Follow(t.Context(), to.source()))

@@ -72,7 +72,7 @@ func TestReplicationTLS(t *testing.T) {
 	caughtUp(t, a, b)
 	// And the other way round, after a switch.
 	a.exec(t, "SET GLOBAL read_only=1")
-	must[Promoted](t)(s.Promote(t.Context(), free{}))
+	promote(t, s)
 	must[Following](t)(a.server(t, secured).Follow(t.Context(), b.source()))
 	a.exec(t, "SET GLOBAL read_only=1")
 }

@@ -39,7 +39,8 @@ type driver struct {
 	term     uint64
 	id       string
 	stamp    api.Stamp      // of the step that runs
-	followed *underway      // FollowDatasource at the other members, once it was begun
+	early    []string       // members that were told to follow while the new primary is promoted
+	followed *underway      // FollowDatasource at those, once it was begun
 	pointed  *underway      // SwitchProxyDatasource at every proxy, once it was begun
 	reached  *reaching      // WaitPosition at the candidate, once it was begun
 	work     sync.WaitGroup // what outlives a step

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
+	"github.com/zerokeeper/zero/transport/faultpoint"
 )
 
 // What is done ahead of its step's entry, so that clients do not wait for the log:
@@ -21,13 +22,26 @@ func (d *driver) propose(ctx context.Context, s *fsm.Switch, out *outcome) error
 	if out.then != nil {
 		row = append(row, out.then.command(s, out.to))
 	}
+	heartbeats := d.proofs.byEntry() // R1: they came in before it
 	results, err := d.cfg.Store.ProposeRowInTerm(ctx, d.term, row...)
+	heartbeats.proven(err)
+	if now := out.last(); now == fsm.StatePromoting || now == fsm.StateRollingBack {
+		d.proofs.hurry() // the server that becomes writable may have come between
+	}
 	for _, result := range results {
 		if _, refusal := refused(result, nil); refusal != nil {
 			return refusal
 		}
 	}
 	return err
+}
+
+// last is the state that the switch is in when all of it is applied.
+func (o *outcome) last() string {
+	if o.then != nil {
+		return o.then.to
+	}
+	return o.to
 }
 
 func (o *outcome) command(s *fsm.Switch, from string) *fsm.AdvanceSwitch {
@@ -72,6 +86,34 @@ func (d *driver) reachedEarly() (api.AgentState, error) {
 	}
 	<-d.reached.done
 	return d.reached.state, d.reached.err
+}
+
+// withPosition adds the next step to a fence, the commit, if the candidate says soon
+// enough that it has all that the fenced primary wrote: the two entries go into the log
+// together. R6 and R7 stand: the question bears the stamp of the fence, which is applied;
+// what the second entry says is compare-and-set on the first, an abort between them
+// refuses it, and nobody is promoted before it is applied.
+func (d *driver) withPosition(ctx context.Context, s *fsm.Switch, out outcome) outcome {
+	d.beginReaching(ctx, s, out.Position)
+	if d.reached == nil || faultpoint.Armed(point(fsm.StateCatchingUp, "before"), point(fsm.StateCatchingUp, "after")) {
+		return out
+	}
+	soon, cancel := context.WithTimeout(ctx, d.waits.ahead)
+	defer cancel()
+	select {
+	case <-d.reached.done:
+	case <-soon.Done():
+		return out
+	}
+	if d.reached.err != nil {
+		return out // it is asked again
+	}
+	fenced := *s
+	fenced.Position = out.Position
+	if then := d.reachPosition(ctx, &fenced); then.to == fsm.StatePromoting {
+		out.then = &then
+	}
+	return out
 }
 
 func waitPosition(s *fsm.Switch, position fsm.Position, wait time.Duration) api.WaitPositionRequest {

@@ -151,7 +151,7 @@ func (m *member) replaceKeeper() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	k.waits = waits{grace: 2 * time.Second, role: 2 * time.Second, point: 2 * time.Second, inform: 2 * time.Second, restore: 3 * time.Second, repoint: 2 * time.Second, sweep: 50 * time.Millisecond}
+	k.waits = waits{grace: 2 * time.Second, role: 2 * time.Second, point: 2 * time.Second, inform: 2 * time.Second, restore: 3 * time.Second, repoint: 2 * time.Second, sweep: 50 * time.Millisecond, ahead: 5 * time.Millisecond}
 	if m.tuning.waits != nil {
 		m.tuning.waits(&k.waits)
 	}

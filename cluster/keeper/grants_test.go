@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/zerokeeper/zero/transport/api"
 )
@@ -12,7 +13,7 @@ import (
 // TestGrantsDuringSwitch looks, at each order, at what the heartbeats of the
 // same moment say (R4).
 func TestGrantsDuringSwitch(t *testing.T) {
-	f := world(t, 1, plainDocument, tuning{})
+	f := world(t, 1, plainDocument, tuning{waits: func(w *waits) { w.ahead = time.Minute }})
 	type seen struct{ proxy, primary, candidate api.Grant }
 	var mu sync.Mutex
 	grants := map[string]seen{}
@@ -53,7 +54,7 @@ func TestGrantsDuringSwitch(t *testing.T) {
 		{api.PrepareDatasource, false, true, api.StepStopping, old, 0},
 		{api.StopWritingProxyDatasource, false, true, api.StepStopping, old, 0},
 		{api.FenceDatasource, false, false, api.StepFencing, old, 0},
-		{api.WaitPosition, false, false, api.StepCatchingUp, old, 0},
+		{api.WaitPosition, false, false, api.StepFencing, old, 0},
 		{api.PromoteDatasource, false, true, api.StepPromoting, new, 1},
 		{api.SwitchProxyDatasource, false, true, api.StepPromoting, new, 1},
 		{api.RecoverWritingProxyDatasource, true, true, api.StepIdle, new, 1},

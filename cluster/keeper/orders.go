@@ -22,11 +22,13 @@ type waits struct {
 	restore time.Duration // for which the old primary's agent is asked to re-open; after it its heartbeats do that
 	repoint time.Duration // for which replicas are asked to follow; after it their agents' heartbeats do that
 	sweep   time.Duration // between two looks for open switches that nobody drives
+	ahead   time.Duration // for which a fence's entry waits for the candidate's position: not much more than the entry takes that is saved
 }
 
 var defaultWaits = waits{
 	grace: time.Second, role: 10 * time.Second, point: 250 * time.Millisecond, inform: 2 * time.Second,
-	restore: 5 * time.Second, repoint: 30 * time.Second, sweep: time.Second,
+	restore: 5 * time.Second, repoint: 10 * time.Second, sweep: time.Second,
+	ahead: 5 * time.Millisecond,
 }
 
 // Pauses between two tries of an order, doubling.
@@ -106,7 +108,8 @@ func (d *driver) tell(ctx context.Context, p *fsm.Proxy, name string, meta wire.
 
 // everyProxy gives an order to all proxies on the cluster's list at once, to
 // each again until it answers or the wait is over. All must obey. One that does
-// not have the host group cannot write to it, and counts as obeying.
+// not have the host group cannot write to it, and counts as obeying. One that is silent
+// for a lease is not waited for.
 func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Duration, give func(ctx context.Context, p *fsm.Proxy) error) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -121,6 +124,8 @@ func (d *driver) everyProxy(ctx context.Context, s *fsm.Switch, wait time.Durati
 			continue
 		}
 		all.Go(func() {
+			ctx, cancel := d.heardProxy(ctx, p)
+			defer cancel()
 			err := d.retry(ctx, wait, lasting, func(ctx context.Context) error { return give(ctx, p) })
 			if errors.Is(err, api.ErrNoSuchGroup) {
 				err = nil

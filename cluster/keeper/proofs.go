@@ -23,8 +23,9 @@ type proofs struct {
 }
 
 type proof struct {
-	done chan struct{}
-	err  error
+	done    chan struct{}
+	err     error
+	waiting int // heartbeats
 }
 
 func newProofs() *proofs {
@@ -34,26 +35,28 @@ func newProofs() *proofs {
 // await waits for a proof that begins after the call; one that is urgent begins
 // at once.
 func (p *proofs) await(ctx context.Context, urgent bool) error {
-	p.mu.Lock()
-	mine, open := p.next, p.open
-	p.urgent = p.urgent || urgent
-	p.mu.Unlock()
-	if !open {
-		return errTermOver
-	}
-	signal := p.kick
-	if urgent {
-		signal = p.rush
-	}
-	select {
-	case signal <- struct{}{}:
-	default:
-	}
-	select {
-	case <-mine.done:
-		return mine.err
-	case <-ctx.Done():
-		return api.Errorf(api.NotReady, "leadership was not proven in time: %v", ctx.Err())
+	for {
+		p.mu.Lock()
+		mine, open := p.next, p.open
+		mine.waiting++
+		p.urgent = p.urgent || urgent
+		p.mu.Unlock()
+		if !open {
+			return errTermOver
+		}
+		if urgent {
+			poke(p.rush)
+		} else {
+			poke(p.kick)
+		}
+		select {
+		case <-mine.done:
+		case <-ctx.Done():
+			return api.Errorf(api.NotReady, "leadership was not proven in time: %v", ctx.Err())
+		}
+		if mine.err != errNothingProven {
+			return mine.err
+		}
 	}
 }
 
@@ -103,6 +106,11 @@ func (p *proofs) gather(ctx context.Context, wait time.Duration) {
 func (p *proofs) begin() *proof {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.take()
+}
+
+// take is begin with the lock held.
+func (p *proofs) take() *proof {
 	mine := p.next
 	p.urgent = false
 	p.next = &proof{done: make(chan struct{})}
@@ -137,6 +145,9 @@ func (k *Keeper) proveLeadership(ctx context.Context) {
 				break
 			}
 			k.proofs.gather(ctx, min(left, gather))
+		}
+		if !k.proofs.wanted() {
+			continue // an entry of a switch was their proof
 		}
 		last = time.Now()
 		mine := k.proofs.begin()

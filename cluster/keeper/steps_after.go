@@ -2,16 +2,13 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/zerokeeper/zero/fsm"
 	"github.com/zerokeeper/zero/transport/api"
 	"github.com/zerokeeper/zero/transport/faultpoint"
-	"github.com/zerokeeper/zero/transport/wire"
 )
 
 // tellEvery is how often a failure that is tried again without end is logged.
@@ -26,7 +23,8 @@ const tellEvery = 10 * time.Second
 func (d *driver) promoting(ctx context.Context, s *fsm.Switch) outcome {
 	if d.followed == nil {
 		follow := d.meta()
-		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, follow, d.waits.role) })
+		d.early = d.firstFollowers(s)
+		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, d.early, follow, d.waits.role) })
 	}
 	d.pointProxies(ctx, s)
 	body := api.PromoteDatasourceRequest{HostGroup: s.Group, Primary: d.candidate(s)}
@@ -110,81 +108,6 @@ func (d *driver) recoverProxies(ctx context.Context, s *fsm.Switch, index int, p
 		}
 		return d.tell(ctx, p, api.RecoverWritingProxyDatasource, meta, body)
 	})
-}
-
-// repointing waits until the other servers follow the new primary, as they
-// were told while it was promoted.
-func (d *driver) repointing(ctx context.Context, s *fsm.Switch) outcome {
-	if d.followed != nil {
-		<-d.followed.done
-	}
-	if d.followed == nil || d.followed.err != nil {
-		d.followed = d.begin(func() (int, error) { return d.repoint(ctx, s, d.meta(), d.waits.repoint) })
-		<-d.followed.done
-	}
-	if err := d.followed.err; err != nil {
-		if ctx.Err() == nil {
-			d.log.Warn("not every replica follows the new primary", "switch", s.ID, "error", err)
-		}
-		return next(fsm.StateDone, fmt.Sprintf("%d replicas follow %s; not yet, their agents go on: %s", d.followed.n, s.ToAddress, oneLine(err)))
-	}
-	return next(fsm.StateDone, fmt.Sprintf("%d replicas follow %s", d.followed.n, s.ToAddress))
-}
-
-// repoint tells the other members to follow the new primary. A replica whose
-// agent is away or silent is not waited for, but for a moment after a change of the
-// leader, when it comes back; nor is one that cannot follow as it is: its agent goes
-// on, or says what is wrong.
-func (d *driver) repoint(ctx context.Context, s *fsm.Switch, meta wire.Meta, wait time.Duration) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	var (
-		all  sync.WaitGroup
-		mu   sync.Mutex
-		errs []error
-		done int
-	)
-	began := time.Now()
-	for _, address := range s.Members {
-		if address == s.ToAddress {
-			continue
-		}
-		all.Go(func() {
-			if err := d.silent(address); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-				return
-			}
-			body := api.FollowDatasourceRequest{HostGroup: s.Group, Replica: datasource(d.cfg.Store.State(), address), Primary: d.candidate(s)}
-			body.Acknowledge = d.membership(s.Group, address) == fsm.ReplicaJoining || d.membership(s.Group, address) == fsm.ReplicaMember // R20
-			final := func(err error) bool {
-				return lasting(err) || d.away(err) || errors.Is(err, wire.ErrNotConnected) && time.Since(began) > d.waits.grace
-			}
-			err := d.retry(ctx, d.waits.role, final, func(ctx context.Context) error {
-				_, err := d.agent(ctx, address, api.FollowDatasource, meta, body)
-				return err
-			})
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", address, err))
-				return
-			}
-			done++
-		})
-	}
-	all.Wait()
-	return done, errors.Join(errs...)
-}
-
-// silent is why an agent is not asked: it was not heard for a lease. Its connection
-// may still stand if its host is gone.
-func (d *driver) silent(address string) error {
-	if _, age, _ := d.presence.agent(address); age > d.times.Lease {
-		return fmt.Errorf("%s: its agent is silent for %v", address, age.Round(time.Millisecond))
-	}
-	return nil
 }
 
 func noteOf(text string, err error) string {

@@ -47,8 +47,7 @@ func (d *driver) fencing(ctx context.Context, s *fsm.Switch) outcome {
 			}
 			if r.err == nil {
 				if out, ok := d.fenced(s, r.state); ok {
-					d.beginReaching(ctx, s, out.Position)
-					return out
+					return d.withPosition(ctx, s, out)
 				}
 				refusal = errors.New("its agent did not confirm read_only and a position")
 			} else {
