@@ -30,6 +30,9 @@ const (
 	maxErrorText  = 1024            // bytes of a server's error that are kept
 )
 
+// dumpWake is how long a source that is there takes to answer, many times over.
+const dumpWake = 200 * time.Millisecond
+
 // dumpConn is a connection on which the driver logs in and a dump is asked for, which the
 // driver cannot do. It does TLS itself, below the driver: the driver's login goes on as if
 // there were none, one sequence number behind what is on the wire.
@@ -124,6 +127,16 @@ func (d *dumpConn) dump(ctx context.Context, file string, position, id uint32) e
 	}
 	stop := context.AfterFunc(ctx, func() { _ = d.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
+	// The source answers when it has done with the dump, and may not have done before something
+	// comes in from a replica: it waits then for the thread that reads acknowledgements, which
+	// has missed that there is one replica less (10.11.19). The end of what is sent here wakes it. What
+	// was asked for has happened by then.
+	wake := time.AfterFunc(dumpWake, func() {
+		if c, ok := d.Conn.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite() // of a connection that is closed next
+		}
+	})
+	defer wake.Stop()
 	payload := []byte{comBinlogDump}
 	payload = binary.LittleEndian.AppendUint32(payload, position)
 	payload = binary.LittleEndian.AppendUint16(payload, dumpNonBlock)
