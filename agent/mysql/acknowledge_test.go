@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -204,4 +205,35 @@ func TestAcknowledgesOverTLS(t *testing.T) {
 	s := b.server(t, func(cfg *Config) { cfg.ReplicationTLS = ReplicationTLS{Enabled: true, CA: pem, Verify: true} })
 	must[Acknowledged](t)(s.AcknowledgeReceived(t.Context(), always))
 	released(t, written)
+}
+
+// TestFenceOfLostAcknowledgements: a fence that waits for such commits ends with the
+// acknowledgement, kills none of them, and what they wrote is before its position.
+func TestFenceOfLostAcknowledgements(t *testing.T) {
+	a, b, c := servers(t)
+	written := lose(t, a, b, c, 2)
+	type fenced struct {
+		res FenceResult
+		err error
+	}
+	done := make(chan fenced, 1)
+	s := a.server(t)
+	go func() {
+		res, err := s.Fence(t.Context(), FenceOptions{Bound: 8 * time.Second})
+		done <- fenced{res, err}
+	}()
+	eventually(t, "the fence waits", func() bool {
+		return a.value(t, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SET GLOBAL read_only=1' AND ID <> CONNECTION_ID()") == "1"
+	})
+	must[Acknowledged](t)(b.server(t).AcknowledgeReceived(t.Context(), always))
+	released(t, written)
+	f := <-done
+	ofApp := func(k Killed) bool { return k.User == "app" }
+	if f.err != nil || !f.res.ReadOnly || slices.ContainsFunc(f.res.Killed, ofApp) {
+		t.Fatalf("%+v, %v", f.res, f.err)
+	}
+	caughtUp(t, a, b, c)
+	if pos := a.value(t, "SELECT @@gtid_binlog_pos"); f.res.Binlog.GTIDBinlogPos != pos || b.value(t, "SELECT @@gtid_slave_pos") != pos {
+		t.Errorf("fenced at %s, is at %s, the replica at %s", f.res.Binlog.GTIDBinlogPos, pos, b.value(t, "SELECT @@gtid_slave_pos"))
+	}
 }
