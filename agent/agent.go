@@ -28,7 +28,8 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
-	ahead sync.WaitGroup // standByAhead
+	ahead sync.WaitGroup // standByAhead, acknowledgeAgain
+	owed  owed           // acknowledgements that may have been lost
 
 	turn    turn   // of whoever changes the server's role, or the memory
 	ordered string // the order that has the turn, empty when none has

@@ -36,6 +36,7 @@ var databaseErrors = []struct {
 	{mysql.ErrMultiSource, api.SetDatabase},
 	{mysql.ErrNotGTID, api.SetDatabase},
 	{mysql.ErrBinlogOff, api.SetDatabase},
+	{mysql.ErrNotReceived, api.NotReady},
 	{mysql.ErrBadLiteral, api.SetDatabase},
 	{mysql.ErrBadGTID, api.DataRead},
 	{mysql.ErrNoProcess, api.MySQLUnreachable},

@@ -34,6 +34,8 @@ type Database interface {
 	ManagesSemiSync() bool
 	SemiSyncSource(ctx context.Context, on bool) error
 	SemiSyncReplica(ctx context.Context, on bool) error
+	// AcknowledgeReceived tells the source again what was received, if commits wait there.
+	AcknowledgeReceived(ctx context.Context, may mysql.Turn) (mysql.Acknowledged, error)
 	// The server's process: found and kept in sight, killed, confirmed dead.
 	Attach(ctx context.Context, dataDir string) (mysql.Process, error)
 	Kill(ctx context.Context, dataDir string) error

@@ -223,6 +223,18 @@ func (d *database) SemiSyncSource(ctx context.Context, on bool) error {
 	return nil
 }
 
+func (d *database) AcknowledgeReceived(ctx context.Context, may mysql.Turn) (mysql.Acknowledged, error) {
+	if err := d.begin(ctx, "AcknowledgeReceived"); err != nil {
+		return mysql.Acknowledged{}, err
+	}
+	_, release, err := may(ctx)
+	if err != nil {
+		return mysql.Acknowledged{}, err
+	}
+	defer release()
+	return mysql.Acknowledged{Waiting: 1, File: "bin.000001", Position: 42}, d.begin(ctx, "acknowledged")
+}
+
 func (d *database) SemiSyncReplica(ctx context.Context, on bool) error {
 	if err := d.begin(ctx, "SemiSyncReplica "+strconv.FormatBool(on)); err != nil {
 		return err

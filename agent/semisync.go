@@ -97,6 +97,7 @@ func (a *Agent) keepSemiSync(ctx context.Context, grants []api.Grant, moment api
 	stuck := a.unacked.waited()
 	a.mu.Unlock()
 	a.sayStuck(stuck, state.SemiSync)
+	a.acknowledgeAgain(ctx, grants, state)
 	told := heard && moment != api.Moment{} && moment.Compare(done) >= 0
 	if !state.Reachable && !(dead && told) || !a.db.ManagesSemiSync() && !told {
 		return

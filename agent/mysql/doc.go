@@ -11,6 +11,8 @@
 //   - A session that waits for a semi-sync acknowledgement is never killed and
 //     never released by a demotion: either would commit, and show, what no
 //     replica has.
+//   - AcknowledgeReceived acknowledges what the replica has received, checked in GTIDs, and
+//     nothing else; not after StopReceiving.
 //   - A relay log that was received and not applied is never thrown away while
 //     the server may be promoted from it.
 //   - A statement whose answer did not come is unknown, not failed

@@ -30,7 +30,8 @@ type dialConfig struct {
 	tls                   *tls.Config
 	timeout               time.Duration
 	log                   hclog.Logger
-	peer                  func(pid int) // told who serves a connection over the socket
+	peer                  func(pid int)           // told who serves a connection over the socket
+	wrap                  func(net.Conn) net.Conn // put around a connection; nil: nothing
 }
 
 // newConnector makes connections whose sessions are all alike: utf8mb4,
@@ -73,6 +74,9 @@ var dialer = net.Dialer{KeepAlive: 30 * time.Second}
 // dial connects, and notes whose process answers.
 func (d dialConfig) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := dialer.DialContext(ctx, network, address)
+	if err == nil && d.wrap != nil {
+		return d.wrap(conn), nil
+	}
 	if err != nil || network != "unix" || d.peer == nil {
 		return conn, err
 	}
