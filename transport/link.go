@@ -44,7 +44,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return errors.New("run client: it runs already")
 	}
 
-	pause := backoff{min: c.cfg.BackoffMin, max: c.cfg.BackoffMax}
+	pause := pace{backoff: backoff{min: c.cfg.BackoffMin, max: c.cfg.BackoffMax}}
 	hops := 0
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -53,7 +53,7 @@ func (c *Client) Run(ctx context.Context) error {
 			break
 		}
 		if time.Since(began) > steady {
-			pause.reset()
+			pause.lost(time.Now())
 			hops = 0
 		}
 		c.cfg.Logger.Debug("no command connection", "reason", err)
@@ -62,7 +62,7 @@ func (c *Client) Run(ctx context.Context) error {
 			continue
 		}
 		hops = 0
-		pauseFor(ctx, pause.wait())
+		pauseFor(ctx, pause.pause(time.Now()))
 	}
 	c.link.Store(nil)
 	l.end()

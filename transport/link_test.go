@@ -84,6 +84,11 @@ func TestLinkFollowsTheLeader(t *testing.T) {
 			t.Error("not connected")
 		}
 	}
+	eventually(t, "OnConnect was told of all", func() bool { // it is called beside the link's work
+		mu.Lock()
+		defer mu.Unlock()
+		return len(told) >= 3
+	})
 	mu.Lock()
 	defer mu.Unlock()
 	if len(told) != 3 || told[0].ID != "k1" || told[1].ID != "k2" || told[2].ID != "k0" {
