@@ -69,7 +69,7 @@ with 0: a server that does not run helps nobody.`,
 		},
 	}
 	cmd.Flags().StringVar(&agentAddr, "agent", "127.0.0.1:7301", "host:port of the agent's --http")
-	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long at most; less than the service's TimeoutStartSec")
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long at most; less than the service's TimeoutStartSec")
 	return cmd
 }
 
