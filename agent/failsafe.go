@@ -277,7 +277,11 @@ func (a *Agent) endFailsafe(why string, reason error) {
 	}
 	f.mu.Unlock()
 	if !since.IsZero() {
-		a.log.Warn("failsafe does not hold any more", "datasource", a.db.Address(), "why", why, "reason", reason, "held", time.Since(since).Round(time.Millisecond))
+		log := a.log
+		if reason != nil {
+			log = log.With("reason", reason)
+		}
+		log.Warn("failsafe does not hold any more", "datasource", a.db.Address(), "why", why, "held", time.Since(since).Round(time.Millisecond))
 	}
 }
 

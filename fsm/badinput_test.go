@@ -3,6 +3,7 @@ package fsm
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBadInputVoteForASwitchThatIsOver(t *testing.T) {
@@ -98,5 +99,18 @@ func TestBadInputTwoGroupsShareADatabase(t *testing.T) {
 	got = r.do(CodeConfigCheck, &PublishConfig{Cluster: "other", ConfigID: "1.0.0", Content: []byte("x"), Groups: []GroupSpec{group("g1", "z:1")}})
 	if !strings.Contains(got.Msg, "belongs to cluster c") {
 		t.Errorf("it says %q", got.Msg)
+	}
+}
+
+// A clock that jumps back must not forbid switches for as long as it jumped: another leader's may be hours behind.
+func TestBadInputClockBehindTheCooldown(t *testing.T) {
+	g := &HostGroup{LastEnd: int64(100 * time.Hour), Settings: Settings{Cooldown: int64(10 * time.Second)}}
+	for _, c := range []struct {
+		now  time.Duration
+		want time.Duration
+	}{{100*time.Hour + 4*time.Second, 6 * time.Second}, {100*time.Hour - 2*time.Second, 12 * time.Second}, {76 * time.Hour, 0}, {124 * time.Hour, 0}} {
+		if got := g.CooldownLeft(int64(c.now)); got != c.want {
+			t.Errorf("at %v: %v, want %v", c.now, got, c.want)
+		}
 	}
 }

@@ -62,6 +62,9 @@ func (g *HostGroup) CooldownLeft(now int64) time.Duration {
 	if g.LastEnd == 0 {
 		return 0
 	}
+	if g.LastEnd-now > g.Settings.Cooldown {
+		return 0 // it ended in the future: the clock that stamps commands has jumped back, and that must not forbid failovers for as long
+	}
 	return max(0, time.Duration(g.LastEnd+g.Settings.Cooldown-now))
 }
 

@@ -198,9 +198,9 @@ func (c *RequestSwitch) check(g *HostGroup, superseding, cools bool, now int64) 
 	case !g.Settings.EnableSwitch && !c.ByOperator:
 		return refuse(CodeInvalidSwitch, "host group %s: enable_switch is false, only an operator may switch", g.Name)
 	}
-	if wait := g.LastEnd + g.Settings.Cooldown - now; cools && g.LastEnd != 0 && wait > 0 {
+	if wait := g.CooldownLeft(now); cools && wait > 0 {
 		return refuse(CodeTooFrequent, "switch %s of host group %s ended %s ago: the next is allowed in %s (switch.frequency)", g.LastSwitch, g.Name,
-			time.Duration(now-g.LastEnd).Round(time.Millisecond), time.Duration(wait).Round(time.Millisecond))
+			time.Duration(now-g.LastEnd).Round(time.Millisecond), wait.Round(time.Millisecond))
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (a *app) groupMaintenanceCommand() *cobra.Command {
 		Use: "maintenance NAME on|off [--reason TEXT] [--for DURATION]", Short: "Keep a host group from being switched by itself", Args: cobra.ExactArgs(2),
 		Long: `In maintenance the keepers do not fail the group over by themselves, and refuse what
 proxies ask for. An operator may switch it; the record of that says so. It ends with
---for, or when it is put off.`,
+--for, or when it is taken off.`,
 		Example: "  zeroctl group maintenance orders on --reason \"new disks in db1\" --for 2h\n  zeroctl group maintenance orders off",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			on, err := onOff(args[1])
@@ -44,7 +44,7 @@ proxies ask for. An operator may switch it; the record of that says so. It ends 
 			if err := a.write(cmd.Context(), 0, api.GroupMaintenance, request, nil); err != nil {
 				return err
 			}
-			said := "is in maintenance until it is put off"
+			said := "is in maintenance until it is taken off"
 			if length > 0 {
 				said = "is in maintenance for " + length.String()
 			}
@@ -55,7 +55,7 @@ proxies ask for. An operator may switch it; the record of that says so. It ends 
 		},
 	}
 	cmd.Flags().StringVar(&why, "reason", "", "why; it is shown to others")
-	cmd.Flags().DurationVar(&length, "for", 0, "how long (default: until it is put off)")
+	cmd.Flags().DurationVar(&length, "for", 0, "how long (default: until it is taken off)")
 	a.completeArg(cmd, a.groupNames)
 	return cmd
 }
@@ -173,7 +173,7 @@ func holdText(h *api.Hold) string {
 	if h == nil {
 		return ""
 	}
-	end := "until it is put off"
+	end := "until it is taken off"
 	if h.Until != nil {
 		end = "until " + clock(*h.Until)
 	}

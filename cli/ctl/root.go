@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func Main(ctx context.Context, args []string, streams Streams, deps Dependencies
 		return ExitFailed
 	}
 	root.SetArgs(args)
-	err = root.ExecuteContext(ctx)
+	ran, err := root.ExecuteContextC(ctx)
 	if a.client != nil {
 		// The answers are in; an error of the goodbye changes nothing.
 		_ = a.client.Close()
@@ -64,9 +65,18 @@ func Main(ctx context.Context, args []string, streams Streams, deps Dependencies
 		newPrinter(formatOf(a.output, args), &a.streams).Failure(err)
 	}
 	if exitOf(err) == ExitUsage {
-		fmt.Fprintln(streams.Err, "zeroctl --help shows the commands and flags.")
+		howTo(streams.Err, ran)
 	}
 	return exitOf(err)
+}
+
+// howTo says how the command that was asked for is used.
+func howTo(w io.Writer, cmd *cobra.Command) {
+	if !cmd.HasParent() || !cmd.Runnable() {
+		fmt.Fprintf(w, "%s --help shows the commands and flags.\n", cmd.CommandPath())
+		return
+	}
+	fmt.Fprintf(w, "want: %s\n%s --help shows more.\n", cmd.UseLine(), cmd.CommandPath())
 }
 
 // saidError is an error that the answer has shown already.

@@ -176,3 +176,14 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 	}
 	visit(root)
 }
+
+// Whoever got the arguments wrong is told how that command wants them.
+func TestUsageNamesTheCommand(t *testing.T) {
+	for _, args := range [][]string{{"group", "maintenance", "orders"}, {"group", "drop-replica"}, {"brake"}} {
+		got := (run{}).do(args...)
+		want := "zeroctl " + strings.Join(args[:min(len(args), 2)], " ")
+		if got.code != ExitUsage || !strings.Contains(got.err, "want: "+want) || !strings.Contains(got.err, want+" --help") {
+			t.Errorf("%v: %d %s", args, got.code, got.err)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func storyText(t *text, s *api.Switch) {
 	}
 	var failed []string
 	for _, h := range s.Hooks {
-		if !h.OK {
+		if !h.OK && !(h.Event == "switch/before" && s.Code == api.HookVeto) { // that one did what it is for
 			failed = append(failed, h.Hook+" at "+h.Event)
 		}
 	}

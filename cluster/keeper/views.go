@@ -186,6 +186,8 @@ func (k *Keeper) problems(state *fsm.State, members []api.Member) []string {
 				add("datasource %s of host group %s: its agent is silent for %s; what is shown is what it said last", m.Address, g.Name, k.silentFor(m.Address).Round(time.Second))
 			case view.Failsafe && m.Listen == "" && len(view.Datasources) > 1:
 				add("datasource %s of host group %s: failsafe is on, and its agent does not listen: without --listen the primary cannot stay writable when no keeper is in reach", m.Address, g.Name)
+			case m.Alarm == "" && k.serverMute(m.Address) && g.OpenSwitch == "":
+				add("datasource %s of host group %s: its agent is up, and its server does not answer it: look at the agent's log", m.Address, g.Name)
 			case m.Alarm != "":
 				add("datasource %s of host group %s: %s", m.Address, g.Name, m.Alarm)
 			case m.Index == g.Writable && m.ReadOnly && g.OpenSwitch == "":
@@ -204,4 +206,10 @@ func (k *Keeper) silentFor(address string) time.Duration {
 		return age
 	}
 	return 0
+}
+
+// serverMute reports whether an agent says that its server does not answer it.
+func (k *Keeper) serverMute(address string) bool {
+	beat, _, heard := k.presence.agent(address)
+	return heard && beat.Role == "" && beat.MySQL.Status != 1
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zerokeeper/zero/jepsen/load"
@@ -71,10 +72,14 @@ func (d *demo) group(ctx context.Context) (api.Group, error) {
 	return list.Groups[0], nil
 }
 
-// rejoin starts the server that was killed: its agent makes it a replica of the
-// new primary, or says why that cannot be.
+// rejoin starts the server that was killed, as its host would, with what its agent wrote for it: it takes back what nobody
+// acknowledged, and its agent makes it a replica of the new primary, or says why that cannot be.
 func (d *demo) rejoin(ctx context.Context) error {
-	if err := d.dead.Start(ctx); err != nil {
+	options, err := d.stage.ServerOptions(slices.Index(d.stage.Servers, d.dead))
+	if err != nil {
+		return err
+	}
+	if err := d.dead.Start(ctx, options...); err != nil {
 		return err
 	}
 	begin := time.Now()
