@@ -42,12 +42,12 @@ func TestBadInputAgentThatLiesAboutItsRole(t *testing.T) {
 func TestBadInputAgentThatLiesAboutItsPosition(t *testing.T) {
 	t.Parallel()
 	f := world(t, 1, autoDocument(""), short)
-	silence := f.beating()
+	f.beating()
 	f.agents[2].set(func(a *actor) {
 		a.says = func(b *api.AgentHeartbeatRequest) { b.Received, b.Applied = "0-1-999999", "0-1-999999" }
 	})
-	silence(f.agents[0])
 	f.probesFail()
+	f.agents[0].set(func(a *actor) { a.dead = true })
 	var s *fsm.Switch
 	eventually(t, "a failover", func() bool {
 		for _, s = range f.state().Switches() {
