@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -24,16 +25,17 @@ func (d *driver) propose(ctx context.Context, s *fsm.Switch, out *outcome) error
 	}
 	heartbeats := d.proofs.byEntry() // R1: they came in before it
 	results, err := d.cfg.Store.ProposeRowInTerm(ctx, d.term, row...)
-	heartbeats.proven(err)
+	var refusal error // proves nothing: the entry may stand in a later term
+	for _, result := range results {
+		if _, refusal = refused(result, nil); refusal != nil {
+			break
+		}
+	}
+	heartbeats.proven(cmp.Or(err, refusal))
 	if now := out.last(); now == fsm.StatePromoting || now == fsm.StateRollingBack {
 		d.proofs.hurry() // the server that becomes writable may have come between
 	}
-	for _, result := range results {
-		if _, refusal := refused(result, nil); refusal != nil {
-			return refusal
-		}
-	}
-	return err
+	return cmp.Or(refusal, err)
 }
 
 // last is the state that the switch is in when all of it is applied.
