@@ -76,6 +76,7 @@ func (l *link) handle(ctx context.Context, caller *net.TCPConn) {
 	}
 	callee, err := dial(ctx, l.from, l.to)
 	if err != nil {
+		_ = l.rules.gate(ctx, there.back) // a refusal does not come through a cut either; an end of ctx is the end of all
 		reset(caller)
 		return
 	}
