@@ -53,7 +53,7 @@ unit: ## the tests of all packages, with the race detector
 	go test -count=1 -tags faultpoint ./transport/faultpoint
 
 e2e: build ## the end-to-end tests, with real processes
-	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 5m ./jepsen/e2e/...
+	ZERO_BIN=$(CURDIR)/bin go test -count=1 -shuffle=on -timeout 10m ./jepsen/e2e/...
 
 jepsen-build: build
 	go build -o bin/zerojepsen ./jepsen/zerojepsen
