@@ -28,7 +28,7 @@ type Agent struct {
 	handlers    wire.Handlers
 	started     time.Time
 
-	ahead sync.WaitGroup // standByAhead, acknowledgeAgain
+	ahead sync.WaitGroup // rotateAhead, standByAhead, acknowledgeAgain
 	owed  owed           // acknowledgements that may have been lost
 
 	turn    turn   // of whoever changes the server's role, or the memory

@@ -28,6 +28,7 @@ type Database interface {
 	SaveErrant(ctx context.Context, sourceState, dir string) (path string, err error)
 	StopReceiving(ctx context.Context) (mysql.Received, error)
 	StandBy(ctx context.Context) error
+	Rotate(ctx context.Context, limit uint64) error
 	Drain(ctx context.Context, timeout time.Duration) (mysql.Received, error)
 	Resume(ctx context.Context) error
 	// Semi-sync: whether the agent sees to it, and both its sides.

@@ -45,6 +45,19 @@ func (p *meanwhile) Await(ctx context.Context) error {
 // aheadTimeout bounds what is done ahead of a promotion.
 const aheadTimeout = 5 * time.Second
 
+// rotateAhead begins a new binary log file at a candidate if the current one is
+// long, while the primary is fenced: its replicas, for one of which the first commit waits,
+// connect sooner then.
+func (a *Agent) rotateAhead() {
+	a.ahead.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), aheadTimeout)
+		defer cancel()
+		if err := a.db.Rotate(ctx, mysql.RotateAhead); err != nil {
+			a.log.Warn("replicas may take long to connect to this candidate", "error", err)
+		}
+	})
+}
+
 // standByAhead ends the replication of a candidate that has all
 // that its fenced source wrote, while the commit is written: it takes as long as all
 // else of a promotion. When the switch is rolled back the level lets it

@@ -103,6 +103,7 @@ func (a *Agent) PrepareDatasourceProcessor(ctx context.Context, req *wire.Reques
 		return api.AgentState{}, err
 	}
 	a.lease.shut()
+	a.rotateAhead()
 	if err := a.promises.over(body.LeaseMS); err != nil { // R13: prepared for good, and not answered so yet
 		return api.AgentState{}, err
 	}

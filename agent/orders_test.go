@@ -40,6 +40,10 @@ func TestCandidate(t *testing.T) {
 	_, err = r.promote(2) // asked again, answered again
 	ok(t, err)
 	r.did("WaitPosition", "Binlog slave", "StandBy", "Promote", "Promote")
+	r.ahead.Wait()
+	if r.db.rotated != 1 {
+		t.Errorf("a candidate looked %d times whether its binary log is long, want once", r.db.rotated)
+	}
 	for name, give := range map[string]func() (api.AgentState, error){
 		"Prepare": func() (api.AgentState, error) { return r.prepare(2) },
 		"Fence":   func() (api.AgentState, error) { return r.fence(2) },

@@ -42,6 +42,8 @@ type database struct {
 	gone  chan struct{} // of its process; nil: it cannot be found
 	dead  bool
 
+	rotated int // how often Rotate was called
+
 	bypass []string
 }
 
@@ -185,6 +187,14 @@ func (d *database) Follow(ctx context.Context, s mysql.Source) (mysql.Following,
 		d.state.SemiSync.ReplicaEnabled, d.state.SemiSync.ReplicaActive = !s.Async, !s.Async
 	})
 	return mysql.Following{Replication: r}, nil
+}
+
+// Rotate is counted, and is none of what a server is told: it changes nothing that it is.
+func (d *database) Rotate(context.Context, uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rotated++
+	return nil
 }
 
 func (d *database) StandBy(ctx context.Context) error { return d.begin(ctx, "StandBy") }

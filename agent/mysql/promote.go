@@ -89,6 +89,9 @@ func (s *Server) open(ctx context.Context, c *session, may Permit, fences uint64
 	if p.GTIDBinlogPos, err = c.value(ctx, "read position", "SELECT @@global.gtid_binlog_pos"); err != nil {
 		return replicated, err
 	}
+	if err := c.rotate(ctx, rotateNow); err != nil {
+		s.log.Warn("no new binary log file was begun: replicas may take long to connect", "error", err)
+	}
 	if err := s.makeWritable(ctx, c, may, fences); err != nil {
 		return replicated, err
 	}
